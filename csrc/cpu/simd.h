@@ -1,0 +1,172 @@
+/* One SIMD vocabulary for every ISA: `vec`, one register of NN_WIDTH reals.
+ *
+ * Arithmetic is C: a + b, a * b, -a, a / b on GCC/Clang vector extensions; nothing is contracted
+ * (-ffp-contract=off), so a fused multiply-add is written v_fma. Every function gives the same bits on every
+ * ISA: the generic definitions below say what the intrinsics do, lane by lane.
+ * Intrinsics stand here and nowhere else (but for the GEMM tile).
+ */
+#ifndef NN_SIMD_H
+#define NN_SIMD_H
+
+#include "cpu.h"
+
+#if !NN_IS_FLOAT
+#error "simd.h is for float32 and float64"
+#endif
+
+#if defined(__AVX512F__)
+#define NN_BYTES 64
+#elif defined(__AVX2__)
+#define NN_BYTES 32
+#else
+#define NN_BYTES 16
+#endif
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#if NN_IS_F32
+#define NN_WIDTH (NN_BYTES / 4)
+typedef int32_t nn_int;
+typedef uint32_t nn_uint;
+#else
+#define NN_WIDTH (NN_BYTES / 8)
+typedef int64_t nn_int;
+typedef uint64_t nn_uint;
+#endif
+#define NN_REGS (NN_LANES / NN_WIDTH) /* registers that make up the virtual lanes */
+
+typedef real vec __attribute__((vector_size(NN_BYTES)));
+typedef nn_int ivec __attribute__((vector_size(NN_BYTES)));
+typedef nn_uint uvec __attribute__((vector_size(NN_BYTES)));
+
+NN_INLINE vec v_load(const real *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+NN_INLINE void v_store(real *p, vec v) { memcpy(p, &v, sizeof v); }
+NN_INLINE vec v_set1(real x) { return x - (vec){0}; }
+NN_INLINE ivec v_iset1(nn_int x) { return x - (ivec){0}; }
+NN_INLINE ivec v_bits(vec x) { return (ivec)x; }
+NN_INLINE vec v_from_bits(ivec x) { return (vec)x; }
+
+/* First n lanes of memory, the others zero; n in 0 .. NN_WIDTH. */
+NN_INLINE vec v_load_n(const real *p, int64_t n) {
+    vec v = {0};
+    memcpy(&v, p, (size_t)n * sizeof(real));
+    return v;
+}
+NN_INLINE void v_store_n(real *p, vec v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
+
+/* ---- masks ---- */
+#if NN_BYTES == 64
+#if NN_IS_F32
+typedef __mmask16 vmask;
+#define V_COMPARE(a, b, op) _mm512_cmp_ps_mask((__m512)(a), (__m512)(b), op)
+NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a); }
+#else
+typedef __mmask8 vmask;
+#define V_COMPARE(a, b, op) _mm512_cmp_pd_mask((__m512d)(a), (__m512d)(b), op)
+NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm512_mask_blend_pd(m, (__m512d)b, (__m512d)a); }
+#endif
+NN_INLINE vmask v_lt(vec a, vec b) { return V_COMPARE(a, b, _CMP_LT_OQ); }
+NN_INLINE vmask v_le(vec a, vec b) { return V_COMPARE(a, b, _CMP_LE_OQ); }
+NN_INLINE vmask v_eq(vec a, vec b) { return V_COMPARE(a, b, _CMP_EQ_OQ); }
+NN_INLINE vmask v_isnan(vec a) { return V_COMPARE(a, a, _CMP_UNORD_Q); }
+NN_INLINE vmask v_not(vmask m) { return (vmask)~m; }
+#undef V_COMPARE
+#else
+typedef ivec vmask; /* all ones or all zeros per lane */
+NN_INLINE vmask v_lt(vec a, vec b) { return (vmask)(a < b); }
+NN_INLINE vmask v_le(vec a, vec b) { return (vmask)(a <= b); }
+NN_INLINE vmask v_eq(vec a, vec b) { return (vmask)(a == b); }
+NN_INLINE vmask v_isnan(vec a) { return (vmask)(a != a); }
+NN_INLINE vmask v_not(vmask m) { return ~m; }
+#if NN_BYTES == 32 && NN_IS_F32
+NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m); }
+#elif NN_BYTES == 32
+NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)m); }
+#else
+NN_INLINE vec v_select(vmask m, vec a, vec b) { return v_from_bits((m & v_bits(a)) | (~m & v_bits(b))); }
+#endif
+#endif
+NN_INLINE vmask v_gt(vec a, vec b) { return v_lt(b, a); }
+NN_INLINE vmask v_ge(vec a, vec b) { return v_le(b, a); }
+NN_INLINE vmask v_and(vmask a, vmask b) { return (vmask)(a & b); }
+NN_INLINE vmask v_or(vmask a, vmask b) { return (vmask)(a | b); }
+
+/* ---- fused multiply-add, square root, rounding ---- */
+#define V_LANEWISE(result, expression)                                                                         \
+    vec result;                                                                                                \
+    for (int lane = 0; lane < NN_WIDTH; lane++) result[lane] = (expression)
+#if NN_IS_F32
+#define V_LIBM(name) __builtin_##name##f
+#define V_X86(name) name##_ps
+#define V_NEON(name) name##q_f32
+#else
+#define V_LIBM(name) __builtin_##name
+#define V_X86(name) name##_pd
+#define V_NEON(name) name##q_f64
+#endif
+
+#if NN_BYTES == 64
+NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_X86(_mm512_fmadd)(a, b, c); }
+NN_INLINE vec v_sqrt(vec a) { return (vec)V_X86(_mm512_sqrt)(a); }
+NN_INLINE vec v_round(vec a) { return (vec)V_X86(_mm512_roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+NN_INLINE vec v_floor(vec a) { return (vec)V_X86(_mm512_roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+NN_INLINE vec v_ceil(vec a) { return (vec)V_X86(_mm512_roundscale)(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+#elif NN_BYTES == 32
+NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_X86(_mm256_fmadd)(a, b, c); }
+NN_INLINE vec v_sqrt(vec a) { return (vec)V_X86(_mm256_sqrt)(a); }
+NN_INLINE vec v_round(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+NN_INLINE vec v_floor(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+NN_INLINE vec v_ceil(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
+#elif defined(__ARM_NEON)
+NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_NEON(vfma)(c, a, b); }
+NN_INLINE vec v_sqrt(vec a) { return (vec)V_NEON(vsqrt)(a); }
+NN_INLINE vec v_round(vec a) { return (vec)V_NEON(vrndn)(a); }
+NN_INLINE vec v_floor(vec a) { return (vec)V_NEON(vrndm)(a); }
+NN_INLINE vec v_ceil(vec a) { return (vec)V_NEON(vrndp)(a); }
+#else
+NN_INLINE vec v_fma(vec a, vec b, vec c) {
+    V_LANEWISE(r, V_LIBM(fma)(a[lane], b[lane], c[lane]));
+    return r;
+}
+NN_INLINE vec v_sqrt(vec a) {
+    V_LANEWISE(r, V_LIBM(sqrt)(a[lane]));
+    return r;
+}
+NN_INLINE vec v_round(vec a) {
+    V_LANEWISE(r, V_LIBM(rint)(a[lane]));
+    return r;
+}
+NN_INLINE vec v_floor(vec a) {
+    V_LANEWISE(r, V_LIBM(floor)(a[lane]));
+    return r;
+}
+NN_INLINE vec v_ceil(vec a) {
+    V_LANEWISE(r, V_LIBM(ceil)(a[lane]));
+    return r;
+}
+#endif
+
+/* a if a > b, else b; NaN if either is NaN. Equal values (0 and -0) give b. */
+NN_INLINE vec v_max(vec a, vec b) { return v_select(v_or(v_gt(a, b), v_isnan(a)), a, b); }
+NN_INLINE vec v_min(vec a, vec b) { return v_select(v_or(v_lt(a, b), v_isnan(a)), a, b); }
+
+#if NN_IS_F32
+#define NN_SIGN_BIT INT32_MIN
+#else
+#define NN_SIGN_BIT INT64_MIN
+#endif
+NN_INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~v_iset1(NN_SIGN_BIT)); }
+NN_INLINE vec v_neg(vec a) { return v_from_bits(v_bits(a) ^ v_iset1(NN_SIGN_BIT)); }
+/* the magnitude of a with the sign of b */
+NN_INLINE vec v_copysign(vec a, vec b) {
+    return v_from_bits((v_bits(a) & ~v_iset1(NN_SIGN_BIT)) | (v_bits(b) & v_iset1(NN_SIGN_BIT)));
+}
+
+#endif

@@ -1,0 +1,113 @@
+/* nncore: the C interface. Kernels, their argument blocks, the table, the team and the checks.
+ *
+ * Every kernel has one signature, `void kernel(const void *args, const nn_team *team, int rank)`. Its argument
+ * block, its checks, its Python name and its place in the table all expand from its row in kernels.def.
+ * A call is: nn_check_inputs -> (allocate outputs) -> nn_check_outputs -> nn_run. Nothing here knows Python.
+ */
+#ifndef NNCORE_H
+#define NNCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NN_MAX_DIM 8
+#define NN_MAX_FIELDS 32
+#define NN_MAX_COUNT (INT64_C(1) << 48) /* elements in one array */
+#define NN_SCRATCH (1 << 20)            /* bytes of scratch memory per rank */
+
+/* ---- dtypes: NN_DTYPE(suffix, C type, NumPy/PyTorch name) -------------------------------------------------- */
+#define NN_DTYPES(X)                                                                                           \
+    X(f32, float, float32)                                                                                     \
+    X(f64, double, float64)                                                                                    \
+    X(i64, int64_t, int64)                                                                                     \
+    X(i32, int32_t, int32)                                                                                     \
+    X(u8, uint8_t, uint8)                                                                                      \
+    X(b8, bool, bool)
+
+typedef enum {
+#define X(suffix, ctype, name) NN_##suffix,
+    NN_DTYPES(X)
+#undef X
+        NN_DTYPE_COUNT
+} nn_dtype;
+
+/* ---- the team ---------------------------------------------------------------------------------------------- */
+typedef struct {
+    int size;               /* ranks that run this kernel, 1 or more */
+    unsigned char *scratch; /* size * NN_SCRATCH bytes, 64-byte aligned, contents undefined */
+} nn_team;
+
+static inline void *nn_scratch(const nn_team *team, int rank) { return team->scratch + (size_t)rank * NN_SCRATCH; }
+
+/* Wait until every rank of the team has come here. Orders memory. */
+void nn_barrier(const nn_team *team);
+
+/* The share [begin, end) of n items that belongs to `rank`; every share but the last is a multiple of `step`. */
+static inline void nn_share(int64_t n, int64_t step, const nn_team *team, int rank, int64_t *begin, int64_t *end) {
+    const int64_t blocks = (n + step - 1) / step;
+    const int64_t low = blocks * rank / team->size * step, high = blocks * (rank + 1) / team->size * step;
+    *begin = low < n ? low : n;
+    *end = high < n ? high : n;
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------------------- */
+typedef void (*nn_kernel_fn)(const void *args, const nn_team *team, int rank);
+
+/* An array argument with strides of its own, in elements; broadcast dimensions have stride 0. */
+typedef struct {
+    void *data;
+    int64_t stride[NN_MAX_DIM];
+    int64_t shape[NN_MAX_DIM];
+    int32_t ndim;
+    int32_t dtype; /* nn_dtype of the elements: kernels.def may allow any */
+} nn_view;
+
+enum { /* what a field of kernels.def says about an array */
+       NN_IN = 1,
+       NN_OUT = 2,
+       NN_INOUT = 3,
+       NN_OPT = 4,   /* may be absent (NULL); an optional output is computed only when asked for */
+       NN_NHWC = 8,  /* shape (N, C, H, W), memory N H W C */
+       NN_HWIO = 16, /* shape (O, I, H, W), memory H W I O */
+};
+
+enum { NN_REAL_TYPE = -1, NN_ANY_TYPE = -2 }; /* field dtype: the table's own, any; otherwise an nn_dtype */
+
+typedef enum { NN_FIELD_ARRAY, NN_FIELD_VIEW, NN_FIELD_LIST, NN_FIELD_REAL, NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_COUNT } nn_field_kind;
+
+#define NN_ARRAY(name, flags, type, ...) void *name;
+#define NN_VIEW(name, flags, type, ...) nn_view name;
+#define NN_LIST(name, flags, type) void *const *name;
+#define NN_REAL(name) double name;
+#define NN_INT(name) int64_t name;
+#define NN_SIZE(name) int64_t name;
+#define NN_COUNT(name) int64_t name;
+#define NN_SIZES(name) const int64_t *name;
+#define NN_KERNEL(types, name, check, work, doc, ...) typedef struct { __VA_ARGS__ } nn_##name##_args;
+#include "../kernels.def"
+#undef NN_ARRAY
+#undef NN_VIEW
+#undef NN_LIST
+#undef NN_REAL
+#undef NN_INT
+#undef NN_SIZE
+#undef NN_COUNT
+#undef NN_SIZES
+
+typedef enum {
+#define NN_KERNEL(types, name, check, work, doc, ...) NN_KERNEL_##name,
+#include "../kernels.def"
+    NN_KERNEL_COUNT
+} nn_kernel_id;
+
+/* The table: one per dtype, filled ISA by ISA, the plain reference (baseline) first. */
+typedef struct {
+    nn_kernel_fn fn[NN_KERNEL_COUNT];
+    const char *isa[NN_KERNEL_COUNT]; /* which compilation a kernel comes from */
+} nn_kernels;
+
+/* Activations that a GEMM or convolution can apply to its output tile. */
+enum { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_SIGMOID, NN_ACT_TANH, NN_ACT_GELU, NN_ACT_SILU, NN_ACT_COUNT };
+
+#endif
