@@ -1,0 +1,53 @@
+/* gemm: C = activation(A B + bias), the one matrix product under matmul, linear and conv2d.
+ *
+ * An operand is either a strided matrix, which gemm reads in place or packs as the shape asks, or whatever a
+ * packer of the caller's can write down panel by panel (an image seen as a matrix of patches).
+ */
+#ifndef NN_GEMM_H
+#define NN_GEMM_H
+
+#include "simd.h"
+
+/* The register tile: NN_MR rows of A by NN_NR columns of B. The accumulators, one row of B and one element of A
+ * are all the registers there are. */
+#if NN_BYTES == 64
+#define NN_MR 14
+#define NN_NR (2 * NN_WIDTH)
+#elif NN_BYTES == 32
+#define NN_MR 6
+#define NN_NR (2 * NN_WIDTH)
+#else
+#define NN_MR 6
+#define NN_NR (4 * NN_WIDTH)
+#endif
+
+/* Writes inner indices k .. k+depth of one panel: rows first .. first+count of A, or columns of B.
+ * panel[kk * P + i] for i < count, zero for count <= i < P, with P = NN_MR for A and NN_NR for B.
+ * panel is 64-byte aligned for B. gemm asks for chunks: k is a multiple of NN_KC and depth at most NN_KC; first is
+ * any multiple of P. */
+typedef void (*nn_pack)(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth);
+
+/* Element (i, j) is data[i * row_stride + j * column_stride]. */
+typedef struct {
+    const real *data;
+    int64_t row_stride, column_stride;
+} nn_matrix;
+
+typedef struct {
+    real *c; /* M x N, rows of unit stride, row_stride elements apart */
+    int64_t row_stride;
+    int64_t M, N, K;
+    nn_pack pack_a; /* NULL: a is an nn_matrix, M x K */
+    const void *a;
+    nn_pack pack_b; /* NULL: b is an nn_matrix, K x N */
+    const void *b;
+    const real *bias; /* N values, or NULL */
+    int activation;   /* NN_ACT_... */
+} nn_gemm;
+
+/* Every rank computes its own share of C with its own scratch; there is no barrier inside. Each element is the
+ * sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at zero; then the
+ * bias is added, then the activation applied. K = 0 gives activation(0 + bias). */
+void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank);
+
+#endif
