@@ -74,7 +74,7 @@ enum { /* what a field of kernels.def says about an array */
 
 enum { NN_REAL_TYPE = -1, NN_ANY_TYPE = -2 }; /* field dtype: the table's own, any; otherwise an nn_dtype */
 
-typedef enum { NN_FIELD_ARRAY, NN_FIELD_VIEW, NN_FIELD_LIST, NN_FIELD_REAL, NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_COUNT } nn_field_kind;
+typedef enum { NN_FIELD_ARRAY, NN_FIELD_VIEW, NN_FIELD_LIST, NN_FIELD_REAL, NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_COUNT, NN_FIELD_SIZES } nn_field_kind;
 
 #define NN_ARRAY(name, flags, type, ...) void *name;
 #define NN_VIEW(name, flags, type, ...) nn_view name;
@@ -106,6 +106,73 @@ typedef struct {
     nn_kernel_fn fn[NN_KERNEL_COUNT];
     const char *isa[NN_KERNEL_COUNT]; /* which compilation a kernel comes from */
 } nn_kernels;
+
+/* ---- what kernels.def says, at run time -------------------------------------------------------------------- */
+typedef struct {
+    const char *name;
+    int kind;          /* nn_field_kind */
+    int flags;         /* NN_IN, NN_OUT, ... */
+    int dtype;         /* nn_dtype, NN_REAL_TYPE or NN_ANY_TYPE */
+    size_t offset;     /* in the argument block */
+    const char *shape; /* "rows..., cols" as written in kernels.def */
+    int leading;       /* field that holds the product of the leading dimensions, or -1 */
+    int ndim;          /* named dimensions after the leading ones */
+    int dims[NN_MAX_DIM]; /* fields that hold them */
+} nn_field;
+
+typedef struct {
+    char message[512];
+    bool is_type_error;
+} nn_error;
+
+typedef struct {
+    const char *name, *doc;
+    bool any_dtype; /* otherwise float32 and float64 */
+    int count;      /* of fields */
+    nn_field fields[NN_MAX_FIELDS];
+    size_t size; /* of the argument block */
+    double (*work)(const void *args);
+    bool (*check)(void *args, nn_error *error);
+} nn_kernel_info;
+
+/* Read kernels.def, fill the tables from baseline up to the best ISA of this CPU (or of `cap`, if not NULL). Returns the
+ * name of that ISA, or NULL if `cap` names none. Called once, before anything else. */
+const char *nn_init(const char *cap);
+const nn_kernel_info *nn_info(int kernel);
+const nn_kernels *nn_table(int dtype);
+/* Names of the ISAs in this build that this CPU can run, best last; NULL after the last. */
+const char *nn_isa_name(int i);
+
+/* ---- checks: shapes, sizes, values; no kernel runs on what they refuse -------------------------------------- */
+typedef struct {
+    void *data; /* NULL: absent */
+    int ndim;
+    int dtype;
+    int itemsize;
+    const intptr_t *shape;
+    const intptr_t *stride; /* bytes */
+} nn_array;
+
+typedef struct {
+    int ndim;
+    int64_t shape[NN_MAX_DIM];
+    uint64_t bound; /* bit i: field i (a size) is known */
+    bool has_leading;
+} nn_shape; /* of the leading dimensions, and which sizes are known */
+
+/* Match the inputs in arrays[field] with the row's shapes; write pointers, views and sizes into args; run the row's check. */
+bool nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading, nn_error *error);
+/* The shape that output `field` must have; to be called after nn_check_inputs. Returns its ndim, or -1 (too large, or unknown). */
+int nn_output_shape(const nn_kernel_info *info, int field, const void *args, const nn_shape *leading, int64_t *shape);
+bool nn_check_output(const nn_kernel_info *info, int field, const nn_array *array, void *args, const nn_shape *leading, nn_error *error);
+
+/* ---- running ------------------------------------------------------------------------------------------------ */
+/* Run a kernel on as many threads as `work` is worth. False if scratch memory could not be had. */
+bool nn_run(nn_kernel_fn kernel, const void *args, double work);
+int nn_get_num_threads(void);
+void nn_set_num_threads(int threads);
+void nn_parallel_init(int threads);
+const char *nn_openmp_runtime(void);
 
 /* Activations that a GEMM or convolution can apply to its output tile. */
 enum { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_SIGMOID, NN_ACT_TANH, NN_ACT_GELU, NN_ACT_SILU, NN_ACT_COUNT };

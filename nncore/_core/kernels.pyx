@@ -1,0 +1,621 @@
+"""The door: the only file that sees C. A call is checked, laid out, run.
+
+Each row of csrc/kernels.def becomes one Kernel, called with NumPy arrays:
+
+    y = nncore.kernels.relu_forward(x)
+    nncore.kernels.relu_forward(x, out=y)
+
+No rule here is about one kernel: names, shapes, dtypes and layouts come from the row. Every call of every kernel
+passes `_run`, so what is written down there is the whole computation.
+"""
+import os
+
+cimport numpy as cnp
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int64_t, intptr_t
+from libc.string cimport memset
+
+import numpy as np
+
+cnp.import_array()
+
+# Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
+cdef double GIL_WORK = 20000.0
+cdef enum:
+    BLOCK = 1024  # bytes; every argument block fits
+
+cdef object _FORWARD = "_forward"
+cdef list _DTYPES = [np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool")]
+
+
+cdef inline int _dtype_of(cnp.ndarray a) noexcept:
+    cdef int number = cnp.PyArray_TYPE(a)
+    if not cnp.PyArray_ISNOTSWAPPED(a):
+        return -1
+    if number == cnp.NPY_FLOAT32:
+        return NN_f32
+    if number == cnp.NPY_FLOAT64:
+        return NN_f64
+    if number == cnp.NPY_INT64 or (number == cnp.NPY_LONGLONG and cnp.PyArray_ITEMSIZE(a) == 8):
+        return NN_i64
+    if number == cnp.NPY_INT32 or (number == cnp.NPY_INT and cnp.PyArray_ITEMSIZE(a) == 4):
+        return NN_i32
+    if number == cnp.NPY_UINT8:
+        return NN_u8
+    if number == cnp.NPY_BOOL:
+        return NN_b8
+    return -1
+
+
+cdef inline bint _is_packed(cnp.ndarray a, const int *order) noexcept:
+    """Whether the axes of `a`, taken in `order` (outermost first), are dense in memory."""
+    cdef intptr_t expected = cnp.PyArray_ITEMSIZE(a)
+    cdef int i, axis
+    cdef intptr_t size
+    for i in range(cnp.PyArray_NDIM(a) - 1, -1, -1):
+        axis = order[i]
+        size = cnp.PyArray_DIM(a, axis)
+        if size == 0:
+            return True
+        if size != 1 and cnp.PyArray_STRIDE(a, axis) != expected:
+            return False
+        expected *= size
+    return True
+
+
+cdef int[4] NHWC_ORDER = [0, 2, 3, 1]
+cdef int[4] HWIO_ORDER = [2, 3, 1, 0]
+
+
+cdef inline bint _is_dense(cnp.ndarray a) noexcept:
+    """Whether some order of the axes is dense in memory, without overlap."""
+    cdef int order[NN_MAX_DIM]
+    cdef int ndim = cnp.PyArray_NDIM(a), i, j, axis
+    if ndim > NN_MAX_DIM:
+        return False
+    for i in range(ndim):  # insertion sort of the axes by stride, largest first
+        j = i
+        while j > 0 and cnp.PyArray_STRIDE(a, order[j - 1]) < cnp.PyArray_STRIDE(a, i):
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+    return _is_packed(a, order)
+
+
+cdef inline bint _same_layout(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int i
+    if cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(b):
+        return False
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i) or cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i):
+            return False
+    return True
+
+
+cdef inline bint _has_order(cnp.ndarray a, int flags) noexcept:
+    """Whether `a` lies in memory as the field's flags want it: C order, NHWC or HWIO."""
+    if not cnp.PyArray_ISALIGNED(a):
+        return False
+    if flags & (NN_NHWC | NN_HWIO):
+        return cnp.PyArray_NDIM(a) != 4 or _is_packed(a, NHWC_ORDER if flags & NN_NHWC else HWIO_ORDER)
+    return cnp.PyArray_IS_C_CONTIGUOUS(a)
+
+
+cdef inline bint _is_view(cnp.ndarray a) noexcept:
+    """Whether `a` can be walked in strides of whole elements."""
+    cdef int i
+    if not cnp.PyArray_ISALIGNED(a):
+        return False
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_STRIDE(a, i) % cnp.PyArray_ITEMSIZE(a):
+            return False
+    return True
+
+
+cdef cnp.ndarray _empty(int ndim, int64_t *shape, int dtype, int flags):
+    """A new array of the given logical shape, in the memory order that the field's flags want."""
+    cdef cnp.npy_intp dims[NN_MAX_DIM]
+    cdef int i
+    for i in range(ndim):
+        dims[i] = shape[i]
+    cdef object order = None
+    if ndim == 4 and flags & NN_NHWC:
+        for i in range(4):
+            dims[i] = shape[NHWC_ORDER[i]]
+        order = (0, 3, 1, 2)
+    elif ndim == 4 and flags & NN_HWIO:
+        for i in range(4):
+            dims[i] = shape[HWIO_ORDER[i]]
+        order = (3, 2, 0, 1)
+    cdef cnp.dtype descr = _DTYPES[dtype]
+    cdef cnp.ndarray a = np.empty(tuple([dims[i] for i in range(ndim)]), descr) if ndim > 4 else _empty_fast(ndim, dims, descr)
+    return a if order is None else a.transpose(order)
+
+
+cdef inline cnp.ndarray _empty_fast(int ndim, cnp.npy_intp *dims, cnp.dtype descr):
+    return cnp.PyArray_EMPTY(ndim, dims, descr.type_num, 0)
+
+
+cdef object _converted(cnp.ndarray a, int flags):
+    """A copy of `a` in the order the field's flags want, made by the copy kernel."""
+    cdef int64_t shape[NN_MAX_DIM]
+    cdef int i
+    if cnp.PyArray_NDIM(a) > NN_MAX_DIM:
+        return a  # refused by the check, with its shape
+    if not cnp.PyArray_ISALIGNED(a) or not _is_view(a):
+        a = a.copy()  # NumPy reads what no kernel may: odd addresses
+    for i in range(cnp.PyArray_NDIM(a)):
+        shape[i] = cnp.PyArray_DIM(a, i)
+    cdef cnp.ndarray y = _empty(cnp.PyArray_NDIM(a), shape, _dtype_of(a), flags)
+    return copy(a, out=y)
+
+
+cdef class Kernel:
+    """A row of csrc/kernels.def, callable with NumPy arrays.
+
+    Args:
+        *args: inputs and scalars, in the order of the row (`fields`); scalars may be given by name.
+        out: array, or tuple of arrays, to write the outputs to. Default: new arrays.
+        want: tuple of bool, one for each optional output: whether to compute it. Default: all.
+
+    Returns:
+        The output array, or a tuple of them with None for what was not wanted.
+
+    Raises:
+        ValueError, TypeError: `op: argument 'name' ...`, before anything is computed or written.
+    """
+
+    cdef int id
+    cdef const nn_kernel_info *info
+    cdef readonly str __name__
+    cdef readonly str op  # the name in errors
+    cdef int inputs, outputs, optional_outputs
+    cdef int total, count  # fields with these names, for lists
+    cdef list names
+
+    def __init__(self, int id):
+        cdef int i
+        self.id = id
+        self.info = nn_info(id)
+        self.__name__ = self.info.name.decode()
+        self.op = self.__name__.removesuffix(_FORWARD)
+        self.names = [self.info.fields[i].name.decode() for i in range(self.info.count)]
+        self.total = self.names.index("total") if "total" in self.names else -1
+        self.count = self.names.index("count") if "count" in self.names else -1
+        for i in range(self.info.count):
+            if self._is_output(i):
+                self.outputs += 1
+                self.optional_outputs += 1 if self.info.fields[i].flags & NN_OPT else 0
+            elif self.info.fields[i].kind not in (NN_FIELD_SIZE, NN_FIELD_SIZES):
+                self.inputs += 1
+        if self.info.size > BLOCK:
+            raise SystemError(f"{self.__name__}: argument block of {self.info.size} bytes")
+
+    cdef inline bint _is_output(self, int i) noexcept:
+        return self.info.fields[i].flags & NN_INOUT == NN_OUT
+
+    def __repr__(self):
+        return f"<kernel {self.__name__}({', '.join(name for name, kind, *_ in self.fields if kind != 'size')})>"
+
+    @property
+    def __doc__(self):
+        return self.info.doc.decode()
+
+    @property
+    def dtypes(self):
+        """Names of the dtypes this kernel is there for."""
+        return [_DTYPES[i].name for i in range(NN_DTYPE_COUNT) if nn_table(i).fn[self.id] != NULL]
+
+    @property
+    def isa(self):
+        """Which compilation runs, by dtype: {"float32": "avx2", ...}."""
+        return {_DTYPES[i].name: nn_table(i).isa[self.id].decode() for i in range(NN_DTYPE_COUNT)
+                if nn_table(i).fn[self.id] != NULL}
+
+    @property
+    def fields(self):
+        """(name, kind, "in" | "out" | "inout" | "", optional, shape) for every field of the row."""
+        cdef int i
+        result = []
+        for i in range(self.info.count):
+            f = self.info.fields[i]
+            kind = ("array", "view", "list", "real", "int", "size", "count", "size")[f.kind]
+            result.append((self.names[i], kind, ("", "in", "out", "inout")[f.flags & NN_INOUT], bool(f.flags & NN_OPT),
+                           f.shape.decode() if f.shape != NULL else ""))
+        return result
+
+    # ---- errors ----
+    cdef _refuse(self, int field, str got, str expected, type error=TypeError):
+        raise error(f"{self.op}: argument '{self.names[field]}' {got}, expected {expected}")
+
+    cdef str _expected_dtype(self, int field, int dtype):
+        cdef int wanted = self.info.fields[field].dtype
+        if wanted >= 0:
+            return _DTYPES[wanted].name
+        if dtype >= 0 and nn_table(dtype).fn[self.id] != NULL:
+            return f"{_DTYPES[dtype].name} as the other arguments"
+        return " or ".join(self.dtypes)
+
+    # ---- arguments ----
+    cdef tuple _positional(self, tuple args, dict named):
+        cdef list values = list(args)
+        cdef int i, position = 0
+        for i in range(self.info.count):
+            if self._is_output(i) or self.info.fields[i].kind in (NN_FIELD_SIZE, NN_FIELD_SIZES):
+                continue
+            if position >= len(values):
+                if self.names[i] in named:
+                    values.append(named.pop(self.names[i]))
+                elif self.info.fields[i].flags & NN_OPT:
+                    values.append(None)
+                else:
+                    raise TypeError(f"{self.op}: argument '{self.names[i]}' is missing")
+            position += 1
+        if named:
+            raise TypeError(f"{self.op}: unexpected or repeated argument '{next(iter(named))}'")
+        return tuple(values)
+
+    cdef cnp.ndarray _array(self, int field, object value, int *dtype):
+        """Check that a value is an array of the right dtype; the first array of the table's own dtype sets it."""
+        cdef int actual, wanted = self.info.fields[field].dtype
+        if not isinstance(value, cnp.ndarray):
+            self._refuse(field, f"is {type(value).__name__}", "a NumPy array")
+        actual = _dtype_of(<cnp.ndarray> value)
+        if wanted == NN_REAL_TYPE:
+            if actual >= 0 and (dtype[0] < 0 or dtype[0] == actual) and nn_table(actual).fn[self.id] != NULL:
+                dtype[0] = actual
+                return <cnp.ndarray> value
+        elif actual >= 0 and (wanted == actual or wanted == NN_ANY_TYPE):
+            return <cnp.ndarray> value
+        self._refuse(field, f"has dtype {value.dtype}", self._expected_dtype(field, dtype[0]))
+
+    cdef int _scalar(self, int field, object value, char *block) except -1:
+        cdef const nn_field *f = &self.info.fields[field]
+        try:
+            if f.kind == NN_FIELD_REAL:
+                (<double *> (block + f.offset))[0] = value
+            else:
+                (<int64_t *> (block + f.offset))[0] = value
+        except TypeError:
+            self._refuse(field, f"is {value!r}", "a number" if f.kind == NN_FIELD_REAL else "an integer")
+        except OverflowError:
+            self._refuse(field, f"is {value}", "a number of 64 bits", ValueError)
+        return 0
+
+    def __call__(self, *args, out=None, want=None, **named):
+        cdef const nn_kernel_info *info = self.info
+        cdef const nn_field *f
+        cdef nn_array arrays[32]
+        cdef char block[BLOCK]
+        cdef int i, position = 0, dtype = -1, flat = -1
+        cdef bint same = True
+        cdef cnp.ndarray array
+        cdef list held = [None] * info.count  # the arrays whose memory the kernel sees
+        cdef list written_back = []           # (temporary, destination)
+        if named:
+            args = self._positional(args, named)
+        if len(args) != self.inputs:
+            raise TypeError(f"{self.op}: takes {self.inputs} arguments, got {len(args)}: {self!r}")
+        memset(block, 0, info.size)
+        memset(arrays, 0, info.count * sizeof(nn_array))
+
+        for i in range(info.count):
+            f = &info.fields[i]
+            if f.kind == NN_FIELD_ARRAY or f.kind == NN_FIELD_VIEW:
+                if not f.flags & NN_IN:
+                    continue
+                value = args[position]
+                position += 1
+                if value is None and f.flags & NN_OPT:
+                    continue
+                array = self._array(i, value, &dtype)
+                held[i] = array
+                if f.kind == NN_FIELD_ARRAY and f.leading >= 0 and f.ndim == 0:
+                    if flat < 0:
+                        flat = i
+                    elif not _same_layout(array, <cnp.ndarray> held[flat]):
+                        same = False
+            elif f.kind == NN_FIELD_LIST:
+                return self._call_lists(args, block)
+            elif f.kind != NN_FIELD_SIZE and f.kind != NN_FIELD_SIZES:
+                self._scalar(i, args[position], block)
+                position += 1
+
+        cdef tuple outs = self._outs(out)
+        if dtype < 0:
+            dtype = self._dtype_without_inputs(held, outs)
+        cdef nn_kernel_fn kernel = nn_table(dtype).fn[self.id]
+
+        # A pointwise kernel walks memory, so any dense layout will do if all its arrays share it.
+        cdef int at = 0
+        if flat >= 0:
+            array = <cnp.ndarray> held[flat]
+            for i in range(info.count):
+                f = &info.fields[i]
+                if f.kind == NN_FIELD_VIEW and held[i] is not None and not cnp.PyArray_IS_C_CONTIGUOUS(array):
+                    same = False  # a view is walked in the order of its axes
+                if self._is_output(i):
+                    if outs is not None and isinstance(outs[at], cnp.ndarray) and f.leading >= 0 and f.ndim == 0:
+                        same = same and _same_layout(<cnp.ndarray> outs[at], array)
+                    at += 1
+            if not (same and cnp.PyArray_ISALIGNED(array) and _is_dense(array)):
+                flat = -1
+
+        for i in range(info.count):
+            if held[i] is None:
+                continue
+            f = &info.fields[i]
+            array = <cnp.ndarray> held[i]
+            if f.flags & NN_OUT and not cnp.PyArray_ISWRITEABLE(array):
+                self._refuse(i, "is read-only", "an array to write to", ValueError)
+            if f.kind == NN_FIELD_VIEW:
+                if not _is_view(array):
+                    array = array.copy()
+            elif (flat < 0 or f.leading < 0 or f.ndim > 0) and not _has_order(array, f.flags):
+                array = _converted(array, f.flags)
+            if array is not held[i]:
+                if f.flags & NN_OUT:
+                    written_back.append((array, held[i]))
+                held[i] = array
+            _describe(&arrays[i], array)
+
+        cdef nn_shape leading
+        cdef nn_error error
+        if not nn_check_inputs(info, arrays, block, &leading, &error):
+            raise (TypeError if error.is_type_error else ValueError)(f"{self.op}: {error.message.decode()}")
+
+        cdef list results = []
+        cdef int optional = 0
+        at = 0
+        for i in range(info.count):
+            if not self._is_output(i):
+                continue
+            value = None if outs is None else outs[at]
+            at += 1
+            if info.fields[i].flags & NN_OPT:
+                optional += 1
+                if want is not None and not want[optional - 1]:
+                    results.append(None)
+                    continue
+            if value is None:
+                array = self._new_output(i, dtype, held, flat, block, &leading)
+            else:
+                array = self._given_output(i, value, dtype, held, flat, written_back)
+            _describe(&arrays[i], array)
+            if not nn_check_output(info, i, &arrays[i], block, &leading, &error):
+                raise ValueError(f"{self.op}: {error.message.decode()}")
+            results.append(array if value is None else value)
+            held[i] = array
+
+        _run(kernel, block, info.work(block))
+        for temporary, destination in written_back:
+            copy(temporary, out=destination)
+        if len(results) == 1:
+            return results[0]
+        return tuple(results) if results else None
+
+    # ---- outputs ----
+    cdef tuple _outs(self, object out):
+        if out is None:
+            return None
+        cdef tuple outs = out if isinstance(out, tuple) else (out,)
+        if len(outs) != self.outputs:
+            raise TypeError(f"{self.op}: argument 'out' has {len(outs)} arrays, expected {self.outputs}")
+        return outs
+
+    cdef int _dtype_without_inputs(self, list held, tuple outs) except -1:
+        """No input has the table's dtype: an output says it, else an input of any dtype, else float32."""
+        cdef int i, at = 0, dtype = -1
+        if outs is not None:
+            for i in range(self.info.count):
+                if self._is_output(i):
+                    if outs[at] is not None and self.info.fields[i].dtype == NN_REAL_TYPE:
+                        self._array(i, outs[at], &dtype)
+                        return dtype
+                    at += 1
+        for i in range(self.info.count):
+            if held[i] is not None and self.info.fields[i].dtype == NN_ANY_TYPE:
+                return _dtype_of(<cnp.ndarray> held[i])
+        return NN_f32
+
+    cdef cnp.ndarray _new_output(self, int i, int dtype, list held, int flat, char *block, nn_shape *leading):
+        cdef const nn_field *f = &self.info.fields[i]
+        cdef int64_t shape[NN_MAX_DIM]
+        cdef int ndim = nn_output_shape(self.info, i, block, leading, shape)
+        cdef int actual = f.dtype if f.dtype >= 0 else dtype
+        cdef object like = None
+        if ndim < 0:
+            raise ValueError(f"{self.op}: the size of '{self.names[i]}' does not follow from the arguments or passes 2**48; give out=")
+        if f.kind == NN_FIELD_VIEW and self.names[i][0] == "d" and self.names[i][1:] in self.names:
+            like = held[self.names.index(self.names[i][1:])]  # a gradient lies in memory as its value does
+        elif flat >= 0 and f.leading >= 0 and f.ndim == 0:
+            like = held[flat]
+        if like is not None and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> like):
+            return np.empty_like(like, dtype=_DTYPES[actual], order="K", subok=False)
+        return _empty(ndim, shape, actual, f.flags)
+
+    cdef cnp.ndarray _given_output(self, int i, object value, int dtype, list held, int flat, list written_back):
+        """The caller's array, or a temporary where a kernel could not write there directly."""
+        cdef const nn_field *f = &self.info.fields[i]
+        cdef cnp.ndarray array = self._array(i, value, &dtype)
+        cdef bint pointwise = f.leading >= 0 and f.ndim == 0
+        cdef bint direct
+        if not cnp.PyArray_ISWRITEABLE(array):
+            self._refuse(i, "is read-only", "an array to write to", ValueError)
+        if f.kind == NN_FIELD_VIEW:
+            direct = _is_view(array)
+        else:
+            direct = (flat >= 0 and pointwise) or _has_order(array, f.flags)
+        for other in held:
+            if other is None or not direct:
+                continue
+            if pointwise and cnp.PyArray_DATA(<cnp.ndarray> other) == cnp.PyArray_DATA(array) \
+                    and _same_layout(<cnp.ndarray> other, array):
+                continue  # in place
+            direct = not np.may_share_memory(other, array)
+        if direct:
+            return array
+        cdef int64_t shape[NN_MAX_DIM]
+        cdef int axis
+        if cnp.PyArray_NDIM(array) > NN_MAX_DIM:
+            self._refuse(i, f"has {array.ndim} dimensions", f"at most {NN_MAX_DIM}", ValueError)
+        for axis in range(cnp.PyArray_NDIM(array)):
+            shape[axis] = cnp.PyArray_DIM(array, axis)
+        cdef cnp.ndarray temporary = _empty(cnp.PyArray_NDIM(array), shape, _dtype_of(array), f.flags)
+        written_back.append((temporary, array))
+        return temporary
+
+    # ---- lists: one array per parameter ----
+    cdef object _call_lists(self, tuple args, char *block):
+        cdef const nn_kernel_info *info = self.info
+        cdef int i, position = 0, dtype = -1
+        cdef Py_ssize_t j, n = len(args[0])
+        cdef int64_t total = 0
+        cdef list held = []
+        cdef list written_back = []
+        cdef cnp.ndarray first, array
+        cdef void **pointers = <void **> PyMem_Malloc((info.count * n + 1) * sizeof(void *))
+        cdef int64_t *sizes = <int64_t *> PyMem_Malloc((n + 1) * sizeof(int64_t))
+        try:
+            if pointers == NULL or sizes == NULL:
+                raise MemoryError(self.op)
+            for i in range(info.count):
+                f = &info.fields[i]
+                if f.kind == NN_FIELD_LIST:
+                    values = args[position]
+                    position += 1
+                    if values is None and f.flags & NN_OPT:
+                        continue
+                    if len(values) != n:
+                        self._refuse(i, f"has {len(values)} arrays", f"{n}", ValueError)
+                    (<void ***> (block + f.offset))[0] = &pointers[i * n]
+                    for j in range(n):
+                        first = <cnp.ndarray?> args[0][j]
+                        array = self._array(i, values[j], &dtype)
+                        if not _same_shape(array, first):
+                            self._refuse(i, f"has an array {j} of shape {_shape(array)}", f"{_shape(first)} as in '{self.names[0]}'", ValueError)
+                        if f.flags & NN_OUT and not cnp.PyArray_ISWRITEABLE(array):
+                            self._refuse(i, f"has a read-only array {j}", "arrays to write to", ValueError)
+                        if not _same_layout(array, first) or not cnp.PyArray_ISALIGNED(array) or not _is_dense(array):
+                            like = first if _is_dense(first) else np.empty(_shape(first), first.dtype)
+                            array = copy(array if _is_view(array) else array.copy(), out=np.empty_like(like, order="K", subok=False))
+                            held.append(array)
+                            if f.flags & NN_OUT:
+                                written_back.append((array, values[j]))
+                        pointers[i * n + j] = cnp.PyArray_DATA(array)
+                        if i == 0:
+                            sizes[j] = cnp.PyArray_SIZE(array)
+                            total += sizes[j]
+                elif f.kind == NN_FIELD_SIZES:
+                    (<int64_t **> (block + f.offset))[0] = sizes
+                elif i == self.count:
+                    (<int64_t *> (block + f.offset))[0] = n
+                elif i == self.total:
+                    (<int64_t *> (block + f.offset))[0] = total
+                else:
+                    self._scalar(i, args[position], block)
+                    position += 1
+            if total:
+                _run(nn_table(dtype).fn[self.id], block, info.work(block))
+        finally:
+            PyMem_Free(pointers)
+            PyMem_Free(sizes)
+        for temporary, destination in written_back:
+            copy(temporary, out=destination)
+
+
+cdef inline tuple _shape(cnp.ndarray a):
+    return (<object> a).shape
+
+
+cdef inline bint _same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int i
+    if cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(b):
+        return False
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i):
+            return False
+    return True
+
+
+cdef inline void _describe(nn_array *to, cnp.ndarray a) noexcept:
+    to.data = cnp.PyArray_DATA(a)
+    to.ndim = cnp.PyArray_NDIM(a)
+    to.dtype = _dtype_of(a)
+    to.itemsize = cnp.PyArray_ITEMSIZE(a)
+    to.shape = <const intptr_t *> cnp.PyArray_DIMS(a)
+    to.stride = <const intptr_t *> cnp.PyArray_STRIDES(a)
+
+
+cdef int _run(nn_kernel_fn kernel, const void *block, double work) except -1:
+    """Run one checked call. Every computation of nncore passes here."""
+    cdef bint done
+    if work < GIL_WORK:
+        done = nn_run(kernel, block, work)
+    else:
+        with nogil:
+            done = nn_run(kernel, block, work)
+    if not done:
+        raise MemoryError("scratch memory for a kernel")
+    return 0
+
+
+# ---- start ----
+cdef _start():
+    cap = os.environ.get("NNCORE_ISA") or None
+    cdef bytes name = cap.encode() if cap else b""
+    cdef const char *isa = nn_init(name if cap else NULL)
+    if isa == NULL:
+        raise ImportError(f"NNCORE_ISA={cap!r}: this build has {', '.join(isas())}")
+    return isa.decode()
+
+
+def isas():
+    """Names of the ISAs that this build has and this CPU can run, plain first."""
+    cdef int i = 0
+    names = []
+    while nn_isa_name(i) != NULL:
+        names.append(nn_isa_name(i).decode())
+        i += 1
+    return names
+
+
+def get_num_threads():
+    """Number of threads that a large kernel uses."""
+    return nn_get_num_threads()
+
+
+def set_num_threads(n):
+    """Set the number of threads that a large kernel uses. Results do not depend on it.
+
+    Args:
+        n: at least 1; more than the machine's processors is allowed, and slow.
+
+    Example:
+        >>> import nncore
+        >>> before = nncore.get_num_threads()
+        >>> nncore.set_num_threads(1)
+        >>> nncore.get_num_threads()
+        1
+        >>> nncore.set_num_threads(before)
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"set_num_threads: argument 'n' is {n!r}, expected an integer")
+    if not 1 <= n <= 1024:
+        raise ValueError(f"set_num_threads: argument 'n' is {n}, expected 1 to 1024")
+    nn_set_num_threads(n)
+
+
+def openmp_runtime():
+    """Name of the OpenMP runtime this build uses."""
+    return nn_openmp_runtime().decode()
+
+
+def start_threads(int n):
+    """Register the fork handler and set the default number of threads. Starts no thread."""
+    nn_parallel_init(n)
+
+
+ISA = _start()
+KERNELS = {kernel.__name__: kernel for kernel in [Kernel(i) for i in range(NN_KERNEL_COUNT)]}
+cdef Kernel copy = KERNELS["copy"]
