@@ -54,10 +54,18 @@ NN_INLINE real nn_fma1(real a, real b, real c) { return __builtin_fma(a, b, c); 
 #endif
 #endif
 
-/* The fixed tree over the virtual lanes: lane i + lane i+half, halving. Overwrites lanes. */
+/* The fixed tree over the virtual lanes: lane i + lane i+half, halving. Overwrites lanes. Written out, because a loop
+ * over the halves is not unrolled. */
+NN_INLINE void nn_tree_step(real *lanes, int half) {
+    for (int i = 0; i < half; i++) lanes[i] = (real)(lanes[i] + lanes[i + half]);
+}
 NN_INLINE real nn_tree_sum(real lanes[NN_LANES]) {
-    for (int half = NN_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] = (real)(lanes[i] + lanes[i + half]);
+    if (NN_LANES > 32) nn_tree_step(lanes, 32);
+    if (NN_LANES > 16) nn_tree_step(lanes, 16);
+    if (NN_LANES > 8) nn_tree_step(lanes, 8);
+    nn_tree_step(lanes, 4);
+    nn_tree_step(lanes, 2);
+    nn_tree_step(lanes, 1);
     return lanes[0];
 }
 

@@ -53,14 +53,6 @@ NN_INLINE ivec v_iset1(nn_int x) { return x - (ivec){0}; }
 NN_INLINE ivec v_bits(vec x) { return (ivec)x; }
 NN_INLINE vec v_from_bits(ivec x) { return (vec)x; }
 
-/* First n lanes of memory, the others zero; n in 0 .. NN_WIDTH. */
-NN_INLINE vec v_load_n(const real *p, int64_t n) {
-    vec v = {0};
-    memcpy(&v, p, (size_t)n * sizeof(real));
-    return v;
-}
-NN_INLINE void v_store_n(real *p, vec v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof(real)); }
-
 /* ---- masks ---- */
 #if NN_BYTES == 64
 #if NN_IS_F32
@@ -93,6 +85,43 @@ NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm256_blendv_pd((__
 NN_INLINE vec v_select(vmask m, vec a, vec b) { return v_from_bits((m & v_bits(a)) | (~m & v_bits(b))); }
 #endif
 #endif
+/* the first n lanes, n in 0 .. NN_WIDTH */
+#if NN_BYTES == 64
+NN_INLINE vmask v_first(int64_t n) { return (vmask)((1u << n) - 1); }
+#else
+NN_INLINE vmask v_first(int64_t n) {
+    ivec lane;
+    for (int i = 0; i < NN_WIDTH; i++) lane[i] = i;
+    return (vmask)(lane < v_iset1((nn_int)n));
+}
+#endif
+
+/* The first n lanes of memory, the others zero; n in 0 .. NN_WIDTH. Memory past the n is not touched. */
+#if NN_BYTES == 64 && NN_IS_F32
+NN_INLINE vec v_load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps(v_first(n), p); }
+NN_INLINE void v_store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, v_first(n), (__m512)v); }
+#elif NN_BYTES == 64
+NN_INLINE vec v_load_n(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_pd(v_first(n), p); }
+NN_INLINE void v_store_n(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, v_first(n), (__m512d)v); }
+#elif NN_BYTES == 32 && NN_IS_F32
+NN_INLINE vec v_load_n(const real *p, int64_t n) { return (vec)_mm256_maskload_ps(p, (__m256i)v_first(n)); }
+NN_INLINE void v_store_n(real *p, vec v, int64_t n) { _mm256_maskstore_ps(p, (__m256i)v_first(n), (__m256)v); }
+#elif NN_BYTES == 32
+NN_INLINE vec v_load_n(const real *p, int64_t n) { return (vec)_mm256_maskload_pd(p, (__m256i)v_first(n)); }
+NN_INLINE void v_store_n(real *p, vec v, int64_t n) { _mm256_maskstore_pd(p, (__m256i)v_first(n), (__m256d)v); }
+#else
+NN_INLINE vec v_load_n(const real *p, int64_t n) {
+    vec v = {0};
+    for (int i = 0; i < NN_WIDTH; i++)
+        if (i < n) v[i] = p[i];
+    return v;
+}
+NN_INLINE void v_store_n(real *p, vec v, int64_t n) {
+    for (int i = 0; i < NN_WIDTH; i++)
+        if (i < n) p[i] = v[i];
+}
+#endif
+
 NN_INLINE vmask v_gt(vec a, vec b) { return v_lt(b, a); }
 NN_INLINE vmask v_ge(vec a, vec b) { return v_le(b, a); }
 NN_INLINE vmask v_and(vmask a, vmask b) { return (vmask)(a & b); }
