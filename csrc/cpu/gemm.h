@@ -23,8 +23,8 @@
 
 /* Writes inner indices k .. k+depth of one panel: rows first .. first+count of A, or columns of B.
  * panel[kk * P + i] for i < count, zero for count <= i < P, with P = NN_MR for A and NN_NR for B.
- * panel is 64-byte aligned for B. gemm asks for chunks: k is a multiple of NN_KC and depth at most NN_KC; first is
- * any multiple of P. */
+ * panel is 64-byte aligned for B. gemm asks for chunks: k is a multiple of NN_KC and depth at most NN_KC; first and
+ * count are any, count at most P. */
 typedef void (*nn_pack)(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth);
 
 /* Element (i, j) is data[i * row_stride + j * column_stride]. */
@@ -44,6 +44,9 @@ typedef struct {
     const real *bias; /* N values, or NULL */
     int activation;   /* NN_ACT_... */
 } nn_gemm;
+
+/* The scratch memory that gemm may use, from the start of each rank's; the rest is the caller's. */
+#define NN_GEMM_SCRATCH (768 << 10)
 
 /* Every rank computes its own share of C with its own scratch; there is no barrier inside. Each element is the
  * sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at zero; then the
