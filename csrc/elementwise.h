@@ -72,6 +72,178 @@
     X(logical_or, ||, "y = a or b")                                                                            \
     X(logical_xor, !=, "y = a xor b")
 
-#ifdef NN_WIDTH
-/* formulas: see below */
+#if defined(NN_WIDTH) && !defined(NN_FORMULAS)
+#define NN_FORMULAS
+#include "vecmath.h"
+
+/* ---- unary ---- */
+
+NN_INLINE vec nn_abs(vec x) { return v_abs(x); }
+NN_INLINE vec nn_sign(vec x) {
+    const vec zero = v_set1(0);
+    return v_select(v_gt(x, zero), v_set1(1), v_select(v_lt(x, zero), v_set1(-1), v_select(v_isnan(x), x, zero)));
+}
+NN_INLINE vec nn_abs_grad(vec x) { return nn_sign(x); }
+NN_INLINE vec nn_sign_grad(vec x) { return (void)x, v_set1(0); }
+
+NN_INLINE vec nn_ceil(vec x) { return v_ceil(x); }
+NN_INLINE vec nn_ceil_grad(vec x) { return (void)x, v_set1(0); }
+NN_INLINE vec nn_floor(vec x) { return v_floor(x); }
+NN_INLINE vec nn_floor_grad(vec x) { return (void)x, v_set1(0); }
+NN_INLINE vec nn_round(vec x) { return v_round(x); }
+NN_INLINE vec nn_round_grad(vec x) { return (void)x, v_set1(0); }
+
+NN_INLINE vec nn_clamp(vec x, vec min, vec max) { return v_clamp(x, min, max); }
+NN_INLINE vec nn_clamp_grad(vec x, vec min, vec max) {
+    return v_select(v_and(v_le(min, x), v_le(x, max)), v_set1(1), v_set1(0));
+}
+
+NN_INLINE vec nn_cos(vec x) { return nnv_cos(x); }
+NN_INLINE vec nn_cos_grad(vec x) { return v_neg(nnv_sin(x)); }
+NN_INLINE vec nn_sin(vec x) { return nnv_sin(x); }
+NN_INLINE vec nn_sin_grad(vec x) { return nnv_cos(x); }
+
+NN_INLINE vec nn_elu(vec x, vec alpha) { return v_select(v_gt(x, v_set1(0)), x, alpha * nnv_expm1(x)); }
+NN_INLINE vec nn_elu_grad(vec x, vec alpha) { return v_select(v_gt(x, v_set1(0)), v_set1(1), alpha * nnv_exp(x)); }
+
+NN_INLINE vec nn_erf(vec x) { return nnv_erf(x); }
+NN_INLINE vec nn_erf_grad(vec x) { return v_set1((real)1.1283791670955126) * nnv_exp(v_neg(x * x)); } /* 2/sqrt(pi) */
+
+NN_INLINE vec nn_exp(vec x) { return nnv_exp(x); }
+NN_INLINE vec nn_exp_grad(vec y) { return y; }
+NN_INLINE vec nn_expm1(vec x) { return nnv_expm1(x); }
+NN_INLINE vec nn_expm1_grad(vec y) { return y + v_set1(1); }
+
+/* d(x Phi)/dx = Phi + x phi with phi = exp(-x^2/2) / sqrt(2 pi) */
+NN_INLINE vec nn_gelu(vec x) {
+    vec gaussian;
+    return x * nnv_normal_cdf(x, &gaussian);
+}
+NN_INLINE vec nn_gelu_grad(vec x) {
+    vec gaussian;
+    const vec cdf = nnv_normal_cdf(x, &gaussian);
+    return v_fma(x * v_set1((real)0.3989422804014327), gaussian, cdf);
+}
+
+/* (1 + tanh(u))/2 = sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3) */
+NN_INLINE vec nn_gelu_tanh_sigmoid(vec x) {
+    const vec cubic = v_fma(x * x, v_set1((real)0.044715), v_set1(1));
+    return nnv_sigmoid(x * v_set1((real)1.5957691216057308) * cubic);
+}
+NN_INLINE vec nn_gelu_tanh(vec x) { return x * nn_gelu_tanh_sigmoid(x); }
+/* s + x s (1 - s) 2u', u' = sqrt(2/pi) (1 + 3 * 0.044715 x^2) */
+NN_INLINE vec nn_gelu_tanh_grad(vec x) {
+    const vec s = nn_gelu_tanh_sigmoid(x);
+    const vec slope = v_set1((real)1.5957691216057308) * v_fma(x * x, v_set1((real)0.134145), v_set1(1));
+    return v_fma(s * (v_set1(1) - s), x * slope, s);
+}
+
+NN_INLINE vec nn_leaky_relu(vec x, vec negative_slope) { return v_select(v_gt(x, v_set1(0)), x, negative_slope * x); }
+NN_INLINE vec nn_leaky_relu_grad(vec x, vec negative_slope) {
+    return v_select(v_gt(x, v_set1(0)), v_set1(1), negative_slope);
+}
+
+NN_INLINE vec nn_log(vec x) { return nnv_log(x); }
+NN_INLINE vec nn_log_grad(vec x) { return v_set1(1) / x; }
+NN_INLINE vec nn_log1p(vec x) { return nnv_log1p(x); }
+NN_INLINE vec nn_log1p_grad(vec x) { return v_set1(1) / (v_set1(1) + x); }
+
+NN_INLINE vec nn_neg(vec x) { return v_neg(x); }
+NN_INLINE vec nn_neg_grad(vec x) { return (void)x, v_set1(-1); }
+
+/* Exact where the exponent is 0, 1/2, 1 or 2. */
+NN_INLINE vec nn_pow_scalar(vec x, vec exponent) {
+    if (v_any(v_eq(exponent, v_set1(1)))) return x;
+    if (v_any(v_eq(exponent, v_set1(2)))) return x * x;
+    if (v_any(v_eq(exponent, v_set1((real)0.5)))) /* pow(-inf, 1/2) = inf and pow(-0, 1/2) = 0, unlike sqrt */
+        return v_sqrt(v_select(v_eq(x, v_set1(-NNV_INF)), v_set1(NNV_INF), x)) + v_set1(0);
+    return nnv_pow(x, exponent);
+}
+NN_INLINE vec nn_pow_scalar_grad(vec x, vec exponent) {
+    const vec slope = exponent * nn_pow_scalar(x, exponent - v_set1(1));
+    return v_select(v_eq(exponent, v_set1(0)), v_set1(0), slope);
+}
+
+NN_INLINE vec nn_reciprocal(vec x) { return v_set1(1) / x; }
+NN_INLINE vec nn_reciprocal_grad(vec y) { return v_neg(y * y); }
+
+/* NaN is not below 0, so it passes. */
+NN_INLINE vec nn_relu(vec x) { return v_select(v_le(x, v_set1(0)), v_set1(0), x); }
+NN_INLINE vec nn_relu_grad(vec y) { return v_select(v_gt(y, v_set1(0)), v_set1(1), v_set1(0)); }
+
+/* d(x^(-1/2))/dx = -y^3/2 */
+NN_INLINE vec nn_rsqrt(vec x) { return v_set1(1) / v_sqrt(x); }
+NN_INLINE vec nn_rsqrt_grad(vec y) { return v_set1((real)-0.5) * y * y * y; }
+NN_INLINE vec nn_sqrt(vec x) { return v_sqrt(x); }
+NN_INLINE vec nn_sqrt_grad(vec y) { return v_set1((real)0.5) / y; }
+
+NN_INLINE vec nn_sigmoid(vec x) { return nnv_sigmoid(x); }
+NN_INLINE vec nn_sigmoid_grad(vec y) { return y * (v_set1(1) - y); }
+
+/* d(x s)/dx = s (1 + x (1 - s)) with s = sigmoid(x) */
+NN_INLINE vec nn_silu(vec x) { return x * nnv_sigmoid(x); }
+NN_INLINE vec nn_silu_grad(vec x) {
+    const vec s = nnv_sigmoid(x);
+    return s * v_fma(x, v_set1(1) - s, v_set1(1));
+}
+
+NN_INLINE vec nn_softplus(vec x, vec beta, vec threshold) {
+    const vec scaled = beta * x;
+    return v_select(v_gt(scaled, threshold), x, nnv_log1p(nnv_exp(scaled)) / beta);
+}
+NN_INLINE vec nn_softplus_grad(vec x, vec beta, vec threshold) {
+    const vec scaled = beta * x;
+    return v_select(v_gt(scaled, threshold), v_set1(1), nnv_sigmoid(scaled));
+}
+
+NN_INLINE vec nn_square(vec x) { return x * x; }
+NN_INLINE vec nn_square_grad(vec x) { return x + x; }
+
+NN_INLINE vec nn_tanh(vec x) { return nnv_tanh(x); }
+NN_INLINE vec nn_tanh_grad(vec y) { return v_fma(v_neg(y), y, v_set1(1)); }
+
+/* ---- losses: x the prediction, t the target ---- */
+
+/* -(t log(x) + (1 - t) log(1 - x)), as in PyTorch: the logarithms held at -100, the slope's denominator at 1e-12 */
+NN_INLINE vec nn_bce(vec x, vec t) {
+    const vec low = v_set1(-100), log_x = v_max(nnv_log(x), low), log_1_x = v_max(nnv_log1p(v_neg(x)), low);
+    return v_neg(v_fma(t, log_x, (v_set1(1) - t) * log_1_x));
+}
+NN_INLINE vec nn_bce_grad(vec x, vec t) {
+    return (x - t) / v_max(x * (v_set1(1) - x), v_set1((real)1e-12));
+}
+
+/* max(x, 0) - x t + log(1 + exp(-|x|)) */
+NN_INLINE vec nn_bce_with_logits(vec x, vec t) {
+    return (nn_relu(x) - x * t) + nnv_log1p(nnv_exp(v_neg(v_abs(x))));
+}
+NN_INLINE vec nn_bce_with_logits_grad(vec x, vec t) { return nnv_sigmoid(x) - t; }
+
+NN_INLINE vec nn_huber(vec x, vec t, vec delta) {
+    const vec d = v_abs(x - t), half = v_set1((real)0.5);
+    return v_select(v_le(d, delta), half * d * d, delta * (d - half * delta));
+}
+NN_INLINE vec nn_huber_grad(vec x, vec t, vec delta) { return v_clamp(x - t, v_neg(delta), delta); }
+
+NN_INLINE vec nn_l1(vec x, vec t) { return v_abs(x - t); }
+NN_INLINE vec nn_l1_grad(vec x, vec t) { return nn_sign(x - t); }
+
+NN_INLINE vec nn_mse(vec x, vec t) {
+    const vec d = x - t;
+    return d * d;
+}
+NN_INLINE vec nn_mse_grad(vec x, vec t) {
+    const vec d = x - t;
+    return d + d;
+}
+
+NN_INLINE vec nn_smooth_l1(vec x, vec t, vec beta) {
+    const vec d = v_abs(x - t), half = v_set1((real)0.5);
+    return v_select(v_lt(d, beta), half * d * d / beta, d - half * beta);
+}
+NN_INLINE vec nn_smooth_l1_grad(vec x, vec t, vec beta) {
+    const vec d = x - t;
+    return v_select(v_lt(v_abs(d), beta), d / beta, nn_sign(d));
+}
+
 #endif

@@ -69,6 +69,7 @@ NN_INLINE vmask v_le(vec a, vec b) { return V_COMPARE(a, b, _CMP_LE_OQ); }
 NN_INLINE vmask v_eq(vec a, vec b) { return V_COMPARE(a, b, _CMP_EQ_OQ); }
 NN_INLINE vmask v_isnan(vec a) { return V_COMPARE(a, a, _CMP_UNORD_Q); }
 NN_INLINE vmask v_not(vmask m) { return (vmask)~m; }
+NN_INLINE bool v_any(vmask m) { return m != 0; }
 #undef V_COMPARE
 #else
 typedef ivec vmask; /* all ones or all zeros per lane */
@@ -77,6 +78,11 @@ NN_INLINE vmask v_le(vec a, vec b) { return (vmask)(a <= b); }
 NN_INLINE vmask v_eq(vec a, vec b) { return (vmask)(a == b); }
 NN_INLINE vmask v_isnan(vec a) { return (vmask)(a != a); }
 NN_INLINE vmask v_not(vmask m) { return ~m; }
+NN_INLINE bool v_any(vmask m) {
+    nn_int any = 0;
+    for (int lane = 0; lane < NN_WIDTH; lane++) any |= m[lane];
+    return any != 0;
+}
 #if NN_BYTES == 32 && NN_IS_F32
 NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m); }
 #elif NN_BYTES == 32
@@ -129,7 +135,7 @@ NN_INLINE vmask v_or(vmask a, vmask b) { return (vmask)(a | b); }
 
 /* ---- fused multiply-add, square root, rounding ---- */
 #define V_LANEWISE(result, expression)                                                                         \
-    vec result;                                                                                                \
+    vec result = {0};                                                                                          \
     for (int lane = 0; lane < NN_WIDTH; lane++) result[lane] = (expression)
 #if NN_IS_F32
 #define V_LIBM(name) __builtin_##name##f
@@ -179,6 +185,18 @@ NN_INLINE vec v_floor(vec a) {
 NN_INLINE vec v_ceil(vec a) {
     V_LANEWISE(r, V_LIBM(ceil)(a[lane]));
     return r;
+}
+#endif
+
+/* low if x < low, high if x > high, else x (NaN too); low and high are not NaN. */
+#if NN_BYTES == 64
+NN_INLINE vec v_clamp(vec x, vec low, vec high) { return (vec)V_X86(_mm512_min)(high, V_X86(_mm512_max)(low, x)); }
+#elif NN_BYTES == 32
+NN_INLINE vec v_clamp(vec x, vec low, vec high) { return (vec)V_X86(_mm256_min)(high, V_X86(_mm256_max)(low, x)); }
+#else
+NN_INLINE vec v_clamp(vec x, vec low, vec high) {
+    x = v_select(v_gt(low, x), low, x);
+    return v_select(v_lt(high, x), high, x);
 }
 #endif
 
