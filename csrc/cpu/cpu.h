@@ -27,8 +27,10 @@ typedef NN_PASTE(NN_CTYPE_, NN_DTYPE) real;
 
 #define NN_F32_f32 1
 #define NN_F64_f64 1
+#define NN_B8_b8 1
 #define NN_IS_F32 (NN_PASTE(NN_F32_, NN_DTYPE) == 1)
 #define NN_IS_F64 (NN_PASTE(NN_F64_, NN_DTYPE) == 1)
+#define NN_IS_BOOL (NN_PASTE(NN_B8_, NN_DTYPE) == 1)
 #define NN_IS_FLOAT (NN_IS_F32 || NN_IS_F64)
 
 #define NN_INLINE static inline __attribute__((always_inline))

@@ -1,0 +1,52 @@
+/* gather_rows: y[n,:] = table[index[n],:].  scatter_add_rows, its gradient: y[r,:] = sum of dy[n,:] with index[n] = r.
+ *
+ * Shapes: table (rows, cols), index (n,) within [0, rows), y (n, cols); dy (n, cols), y (rows, cols).
+ * Parallel: gather shares the flattened elements of y. scatter shares the columns where they are many, else the rows of
+ *   y: every rank reads all of index and adds what falls into its own part, so nothing is written twice.
+ * Numerics: gather copies. scatter adds in ascending order of n, starting at zero, whatever the team.
+ * Source: the gradient of an embedding table (Bengio et al., A neural probabilistic language model, JMLR 2003).
+ */
+#include "cpu.h"
+
+NN_DEFINE(gather_rows) {
+    const nn_gather_rows_args *a = args;
+    const real *table = a->table;
+    const int64_t *index = a->index;
+    real *y = a->y;
+    int64_t begin, end;
+    nn_share(a->n * a->cols, NN_LANES, team, rank, &begin, &end);
+    if (a->cols == 1) {
+        for (int64_t i = begin; i < end; i++) y[i] = table[index[i]];
+        return;
+    }
+    while (begin < end) {
+        const int64_t row = begin / a->cols, col = begin % a->cols;
+        const int64_t count = a->cols - col < end - begin ? a->cols - col : end - begin;
+        memcpy(y + begin, table + index[row] * a->cols + col, (size_t)count * sizeof(real));
+        begin += count;
+    }
+}
+
+#if NN_IS_FLOAT
+NN_DEFINE(scatter_add_rows) {
+    const nn_scatter_add_rows_args *a = args;
+    const real *dy = a->dy;
+    const int64_t *index = a->index;
+    real *y = a->y;
+    int64_t row_begin = 0, row_end = a->rows, col_begin = 0, col_end = a->cols;
+    if (a->cols >= 2 * NN_LANES * team->size)
+        nn_share(a->cols, NN_LANES, team, rank, &col_begin, &col_end);
+    else
+        nn_share(a->rows, 1, team, rank, &row_begin, &row_end);
+
+    const int64_t width = col_end - col_begin;
+    for (int64_t row = row_begin; row < row_end; row++)
+        memset(y + row * a->cols + col_begin, 0, (size_t)width * sizeof(real));
+    for (int64_t i = 0; i < a->n; i++) {
+        if (index[i] < row_begin || index[i] >= row_end) continue;
+        real *restrict sum = y + index[i] * a->cols + col_begin;
+        const real *restrict x = dy + i * a->cols + col_begin;
+        for (int64_t col = 0; col < width; col++) sum[col] += x[col];
+    }
+}
+#endif

@@ -1,0 +1,273 @@
+/* y[o,i] = the sum, maximum or minimum over n of x[o,n,i]; argmax, argmin: the first n where it is.
+ *
+ * Shapes: x (outer, n, inner), dense; y (outer, inner).
+ * Parallel: over blocks of outputs. Where there are few outputs and n is long, sum, max and min share the chunks of n
+ *   instead, in groups that are whole subtrees, so the bits do not change.
+ * Numerics: n is cut into chunks, which are then folded pairwise (nn_pairwise_sum). With inner = 1 a chunk is NN_CHUNK
+ *   elements in NN_LANES lanes (row.h); otherwise it is NN_KC rows, added in ascending order from zero. The error of a
+ *   sum grows with log(n). Integer sums wrap. NaN wins: max and min give NaN if any element is, argmax and argmin the
+ *   first NaN.
+ * Source: pairwise summation, Higham, The accuracy of floating point summation, SIAM J. Sci. Comput. 14 (1993).
+ */
+#include "cpu.h"
+#if NN_IS_FLOAT
+#include "row.h"
+#endif
+
+enum { BLOCK = 512, MAX_DEPTH = 64, GROUPS_PER_RANK = 8 };
+_Static_assert((MAX_DEPTH + 3 * GROUPS_PER_RANK) * BLOCK * sizeof(real) <= NN_SCRATCH, "a rank's scratch memory");
+
+/* ---- one chunk ---- */
+#if NN_IS_FLOAT
+static inline bool is_nan(real x) { return x != x; }
+static inline real add(real a, real b) { return a + b; }
+#else
+static inline bool is_nan(real x) { return (void)x, false; }
+static inline real add(real a, real b) { return (real)((uint64_t)a + (uint64_t)b); }
+#endif
+static inline real larger(real a, real b) { return a > b || is_nan(a) ? a : b; }
+static inline real smaller(real a, real b) { return a < b || is_nan(a) ? a : b; }
+
+#if NN_IS_FLOAT
+static real sum_row(const real *x, int64_t n) { return row_chunk_sum(row_add_step, x, 0, n); }
+static real max_row(const real *x, int64_t n) { return row_max(x, n); }
+static real min_row(const real *x, int64_t n) { return row_min(x, n); }
+#else
+NN_INLINE real fold_row(real (*op)(real, real), real start, const real *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) start = op(start, x[i]);
+    return start;
+}
+static real sum_row(const real *x, int64_t n) { return fold_row(add, 0, x, n); }
+static real max_row(const real *x, int64_t n) { return fold_row(larger, x[0], x, n); }
+static real min_row(const real *x, int64_t n) { return fold_row(smaller, x[0], x, n); }
+#endif
+
+/* out[i] = x[0,i] op x[1,i] op ..., in this order; four rows at a time, to load and store out less often. */
+NN_INLINE void fold_columns(real (*op)(real, real), bool from_zero, real *restrict out, const real *x, int64_t rows,
+                            int64_t inner, int64_t width) {
+    for (int64_t i = 0; i < width; i++) out[i] = from_zero ? 0 : x[i];
+    for (; rows >= 4; rows -= 4, x += 4 * inner)
+        for (int64_t i = 0; i < width; i++)
+            out[i] = op(op(op(op(out[i], x[i]), x[inner + i]), x[2 * inner + i]), x[3 * inner + i]);
+    for (; rows > 0; rows--, x += inner)
+        for (int64_t i = 0; i < width; i++) out[i] = op(out[i], x[i]);
+}
+
+NN_INLINE void fold_pair(real (*op)(real, real), real *restrict left, const real *restrict right, int64_t width) {
+    for (int64_t i = 0; i < width; i++) left[i] = op(left[i], right[i]);
+}
+
+/* ---- the tree over chunks ---- */
+typedef struct {
+    real (*row)(const real *x, int64_t n);
+    void (*columns)(real *out, const real *x, int64_t rows, int64_t inner, int64_t width);
+    void (*pair)(real *left, const real *right, int64_t width);
+} fold;
+
+#define FOLD(name, op, from_zero)                                                                              \
+    static void name##_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {         \
+        fold_columns(op, from_zero, out, x, rows, inner, width);                                               \
+    }                                                                                                          \
+    static void name##_pair(real *left, const real *right, int64_t width) { fold_pair(op, left, right, width); } \
+    static const fold fold_##name = {name##_row, name##_columns, name##_pair};
+FOLD(sum, add, true)
+FOLD(max, larger, false)
+FOLD(min, smaller, false)
+#undef FOLD
+
+/* `width` neighbouring outputs: x is their first element, rows are `inner` apart. */
+typedef struct {
+    const fold *fold;
+    const real *x;
+    int64_t n, inner, width;
+} item;
+
+static int64_t chunk_size(int64_t inner) { return inner == 1 ? NN_CHUNK : NN_KC; }
+
+static void fold_chunk(const item *it, int64_t chunk, real *out) {
+    const int64_t size = chunk_size(it->inner), begin = chunk * size;
+    const int64_t n = it->n - begin < size ? it->n - begin : size;
+    if (it->inner == 1)
+        out[0] = it->fold->row(it->x + begin, n);
+    else
+        it->fold->columns(out, it->x + begin * it->inner, n, it->inner, it->width);
+}
+
+/* The stack holds subtrees, widths apart; leaf `index` was pushed last. Join the subtrees that are complete. */
+static int64_t join(const item *it, real *stack, int64_t depth, int64_t index) {
+    for (; index & 1; index >>= 1, depth--)
+        it->fold->pair(stack + (depth - 2) * it->width, stack + (depth - 1) * it->width, it->width);
+    return depth;
+}
+
+static void join_rest(const item *it, real *stack, int64_t depth) {
+    for (; depth > 1; depth--)
+        it->fold->pair(stack + (depth - 2) * it->width, stack + (depth - 1) * it->width, it->width);
+}
+
+/* Fold chunks begin .. end into stack[0 .. width). */
+static void fold_chunks(const item *it, int64_t begin, int64_t end, real *stack) {
+    int64_t depth = 0;
+    for (int64_t chunk = begin; chunk < end; chunk++) {
+        fold_chunk(it, chunk, stack + depth * it->width);
+        depth = join(it, stack, depth + 1, chunk - begin);
+    }
+    join_rest(it, stack, depth);
+}
+
+/* ---- all outputs ---- */
+typedef struct {
+    const fold *fold;
+    const real *x;
+    int64_t outer, n, inner;
+} reduction;
+
+static int64_t blocks_of(int64_t inner) { return (inner + BLOCK - 1) / BLOCK; }
+
+/* Item i, and where its output begins. */
+static item item_at(const reduction *r, int64_t i, int64_t *output) {
+    const int64_t blocks = blocks_of(r->inner), o = i / blocks, first = i % blocks * BLOCK;
+    *output = o * r->inner + first;
+    return (item){r->fold, r->x + o * r->n * r->inner + first, r->n, r->inner,
+                  r->inner - first < BLOCK ? r->inner - first : BLOCK};
+}
+
+/* Items are many: each is one rank's. */
+static void share_items(const reduction *r, real *y, int64_t items, int64_t chunks, const nn_team *team, int rank) {
+    int64_t begin, end, output;
+    nn_share(items, 1, team, rank, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const item it = item_at(r, i, &output);
+        if (chunks == 1) {
+            fold_chunk(&it, 0, y + output);
+        } else {
+            real *stack = nn_scratch(team, rank);
+            fold_chunks(&it, 0, chunks, stack);
+            memcpy(y + output, stack, (size_t)it.width * sizeof(real));
+        }
+    }
+}
+
+/* Where part p of `parts` is kept: in the scratch memory of the rank that folds it. */
+static real *part_at(int64_t p, int64_t parts, const nn_team *team) {
+    int64_t begin, end;
+    for (int rank = 0;; rank++) {
+        nn_share(parts, 1, team, rank, &begin, &end);
+        if (p < end) return (real *)nn_scratch(team, rank) + (MAX_DEPTH + p - begin) * BLOCK;
+    }
+}
+
+/* Items are few: groups of 2^k chunks of each are shared, then folded. */
+static void share_groups(const reduction *r, real *y, int64_t items, int64_t chunks, const nn_team *team, int rank) {
+    const int64_t wanted = (GROUPS_PER_RANK * team->size + items - 1) / items;
+    int64_t group = 1, begin, end, output;
+    while ((chunks + group - 1) / group > wanted) group *= 2;
+    const int64_t groups = (chunks + group - 1) / group;
+    real *stack = nn_scratch(team, rank);
+
+    nn_share(items * groups, 1, team, rank, &begin, &end);
+    for (int64_t p = begin; p < end; p++) {
+        const item it = item_at(r, p / groups, &output);
+        const int64_t first = p % groups * group;
+        fold_chunks(&it, first, first + group < chunks ? first + group : chunks, stack);
+        memcpy(part_at(p, items * groups, team), stack, (size_t)it.width * sizeof(real));
+    }
+    nn_barrier(team);
+
+    nn_share(items, 1, team, rank, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const item it = item_at(r, i, &output);
+        int64_t depth = 0;
+        for (int64_t g = 0; g < groups; g++) {
+            const real *part = part_at(i * groups + g, items * groups, team);
+            memcpy(stack + depth * it.width, part, (size_t)it.width * sizeof(real));
+            depth = join(&it, stack, depth + 1, g);
+        }
+        join_rest(&it, stack, depth);
+        memcpy(y + output, stack, (size_t)it.width * sizeof(real));
+    }
+}
+
+static void reduce(const reduction *r, real *y, const nn_team *team, int rank) {
+    const int64_t items = r->outer * blocks_of(r->inner), size = chunk_size(r->inner);
+    const int64_t chunks = r->n > size ? (r->n + size - 1) / size : 1;
+    if (items == 0) return;
+    if (chunks == 1 || team->size == 1 || items >= 2 * team->size)
+        share_items(r, y, items, chunks, team, rank);
+    else
+        share_groups(r, y, items, chunks, team, rank);
+}
+
+NN_DEFINE(sum) {
+    const nn_sum_args *a = args;
+    reduce(&(reduction){&fold_sum, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+}
+
+NN_DEFINE(max) {
+    const nn_max_args *a = args;
+    reduce(&(reduction){&fold_max, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+}
+
+NN_DEFINE(min) {
+    const nn_min_args *a = args;
+    reduce(&(reduction){&fold_min, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+}
+
+/* ---- argmax, argmin ---- */
+static inline bool beats_max(real x, real best) { return x > best || (is_nan(x) && !is_nan(best)); }
+static inline bool beats_min(real x, real best) { return x < best || (is_nan(x) && !is_nan(best)); }
+
+/* The first position of value, which is there. */
+static int64_t find(real value, const real *x, int64_t n) {
+    enum { STEP = 64 };
+    int64_t i = 0;
+    if (is_nan(value)) {
+        while (!is_nan(x[i])) i++;
+        return i;
+    }
+    for (; i + STEP <= n; i += STEP) {
+        bool found = false;
+        for (int j = 0; j < STEP; j++) found |= x[i + j] == value;
+        if (found) break;
+    }
+    while (x[i] != value) i++;
+    return i;
+}
+
+NN_INLINE void find_columns(bool (*beats)(real, real), int64_t *restrict y, real *restrict best, const real *x, int64_t n,
+                            int64_t inner, int64_t width) {
+    for (int64_t i = 0; i < width; i++) {
+        best[i] = x[i];
+        y[i] = 0;
+    }
+    for (int64_t row = 1; row < n; row++) {
+        x += inner;
+        for (int64_t i = 0; i < width; i++) {
+            const bool better = beats(x[i], best[i]);
+            best[i] = better ? x[i] : best[i];
+            y[i] = better ? row : y[i];
+        }
+    }
+}
+
+NN_INLINE void find_all(bool (*beats)(real, real), const reduction *r, int64_t *y, const nn_team *team, int rank) {
+    int64_t begin, end, output;
+    nn_share(r->outer * blocks_of(r->inner), 1, team, rank, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const item it = item_at(r, i, &output);
+        if (it.inner == 1)
+            y[output] = find(r->fold->row(it.x, it.n), it.x, it.n);
+        else
+            find_columns(beats, y + output, nn_scratch(team, rank), it.x, it.n, it.inner, it.width);
+    }
+}
+
+NN_DEFINE(argmax) {
+    const nn_argmax_args *a = args;
+    find_all(beats_max, &(reduction){&fold_max, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+}
+
+NN_DEFINE(argmin) {
+    const nn_argmin_args *a = args;
+    find_all(beats_min, &(reduction){&fold_min, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+}
