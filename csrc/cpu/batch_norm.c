@@ -1,0 +1,152 @@
+/* Batch norm: y = xhat * weight + bias, xhat = (x - mean) * rstd, rstd = 1 / sqrt(var + eps), per channel.
+ *   dx = rstd * weight * (dy - mean(dy) - xhat * mean(dy * xhat)), the means over the rows; with fixed mean and rstd
+ *   (training = 0) dx = rstd * weight * dy;  dweight = sum dy * xhat;  dbias = sum dy.
+ *
+ * Shapes: x, y, dx, dy (rows, C), rows being every position of every image; all others (C,). weight and bias may be
+ *   absent (1 and 0).
+ * Parallel: statistics over chunks of rows, then over channels (row_terms.h); y and dx over rows.
+ * Numerics: mean first, then the biased variance as the mean of (x - mean)^2; IEEE square root and division. The
+ *   running variance takes the batch variance times rows / (rows - 1) where `unbiased`. A NaN stays in its channel.
+ * Source: Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167 (2015).
+ */
+#include "row_terms.h"
+
+/* ---- forward ---- */
+NN_INLINE void value_term(const void *args, int64_t row, int64_t col, int64_t n, vec terms[2]) {
+    const nn_batch_norm_forward_args *a = args;
+    terms[0] = row_load((const real *)a->x + row * a->C + col, n);
+}
+
+NN_INLINE void squared_deviation_term(const void *args, int64_t row, int64_t col, int64_t n, vec terms[2]) {
+    const nn_batch_norm_forward_args *a = args;
+    const vec d = row_load((const real *)a->x + row * a->C + col, n) - row_load((const real *)a->mean + col, n);
+    terms[0] = d * d;
+}
+
+/* running = (1 - momentum) * running + momentum * batch */
+NN_INLINE void update_running(real *running, double momentum, real batch) {
+    *running = (real)(1 - momentum) * *running + (real)momentum * batch;
+}
+
+/* The columns of a normalisation; `x` and `y` are one row of them. */
+typedef struct {
+    const real *mean, *rstd, *weight, *bias;
+} normalisation;
+
+NN_INLINE void normalise(const normalisation *c, const real *x, real *y, int64_t i, int64_t n) {
+    vec v = (row_load(x + i, n) - row_load(c->mean + i, n)) * row_load(c->rstd + i, n);
+    if (c->weight) v *= row_load(c->weight + i, n);
+    if (c->bias) v += row_load(c->bias + i, n);
+    row_store(y + i, v, n);
+}
+
+/* y of this rank's rows, `width` columns of `cols` */
+static void normalise_rows(const normalisation *c, const real *x, real *y, int64_t rows, int64_t cols, int64_t width,
+                           const nn_team *team, int rank) {
+    int64_t row, end;
+    nn_share(rows, 1, team, rank, &row, &end);
+    for (; row < end; row++) {
+        int64_t i = 0;
+        for (; i + NN_WIDTH <= width; i += NN_WIDTH) normalise(c, x + row * cols, y + row * cols, i, NN_WIDTH);
+        if (i < width) normalise(c, x + row * cols, y + row * cols, i, width - i);
+    }
+}
+
+NN_DEFINE(batch_norm_forward) {
+    const nn_batch_norm_forward_args *a = args;
+    real *mean = a->mean, *rstd = a->rstd, *running_mean = a->running_mean, *running_var = a->running_var;
+    const real rows = (real)a->rows;
+    for (int64_t left = 0; left < a->C; left += NN_PANEL) {
+        const row_panel panel = row_panel_at(left, a->rows, a->C, team);
+        int64_t begin, end;
+        nn_share(panel.width, NN_LANES, team, rank, &begin, &end);
+        row_chunks_terms(value_term, 1, a, &panel, team, rank);
+        nn_barrier(team);
+        row_total(&panel, 1, begin, end);
+        for (int64_t i = begin; i < end; i++) mean[left + i] = row_partial(&panel, 0, 0)[i] / rows;
+        nn_barrier(team);
+        row_chunks_terms(squared_deviation_term, 1, a, &panel, team, rank);
+        nn_barrier(team);
+        row_total(&panel, 1, begin, end);
+        for (int64_t i = begin; i < end; i++) {
+            const real variance = row_partial(&panel, 0, 0)[i] / rows;
+            rstd[left + i] = 1 / V_LIBM(sqrt)(variance + (real)a->eps);
+            if (running_mean) update_running(running_mean + left + i, a->momentum, mean[left + i]);
+            if (running_var)
+                update_running(running_var + left + i, a->momentum,
+                               a->unbiased ? variance * (rows / (rows - 1)) : variance);
+        }
+        nn_barrier(team);
+    }
+    const normalisation columns = {mean, rstd, a->weight, a->bias};
+    normalise_rows(&columns, a->x, a->y, a->rows, a->C, a->C, team, rank);
+}
+
+NN_DEFINE(batch_norm_inference) {
+    const nn_batch_norm_inference_args *a = args;
+    const real *variance = a->running_var, *weight = a->weight, *bias = a->bias;
+    real *rstd = nn_scratch(team, rank);
+    for (int64_t left = 0; left < a->C; left += NN_PANEL) {
+        const int64_t width = a->C - left < NN_PANEL ? a->C - left : NN_PANEL;
+        for (int64_t i = 0; i < width; i++) rstd[i] = 1 / V_LIBM(sqrt)(variance[left + i] + (real)a->eps);
+        const normalisation columns = {(const real *)a->running_mean + left, rstd, weight ? weight + left : NULL,
+                                       bias ? bias + left : NULL};
+        normalise_rows(&columns, (const real *)a->x + left, (real *)a->y + left, a->rows, a->C, width, team, rank);
+    }
+}
+
+/* ---- backward ---- */
+NN_INLINE vec xhat(const nn_batch_norm_backward_args *a, int64_t row, int64_t col, int64_t n) {
+    return (row_load((const real *)a->x + row * a->C + col, n) - row_load((const real *)a->mean + col, n)) *
+           row_load((const real *)a->rstd + col, n);
+}
+
+/* dy and dy * xhat */
+NN_INLINE void gradient_terms(const void *args, int64_t row, int64_t col, int64_t n, vec terms[2]) {
+    const nn_batch_norm_backward_args *a = args;
+    terms[0] = row_load((const real *)a->dy + row * a->C + col, n);
+    terms[1] = terms[0] * xhat(a, row, col, n);
+}
+
+/* dx of one row in the panel's column i on; mean_dy and mean_dy_xhat start at the panel. */
+NN_INLINE void store_dx(const nn_batch_norm_backward_args *a, const row_panel *panel, int64_t row, int64_t i,
+                        int64_t n) {
+    const real *mean_dy = row_partial(panel, 0, 0), *mean_dy_xhat = row_partial(panel, 0, 1);
+    const int64_t col = panel->col + i, at = row * a->C + col;
+    vec v = row_load((const real *)a->dy + at, n);
+    if (a->training) v = v - row_load(mean_dy + i, n) - xhat(a, row, col, n) * row_load(mean_dy_xhat + i, n);
+    v *= row_load((const real *)a->rstd + col, n);
+    if (a->weight) v *= row_load((const real *)a->weight + col, n);
+    row_store((real *)a->dx + at, v, n);
+}
+
+NN_DEFINE(batch_norm_backward) {
+    const nn_batch_norm_backward_args *a = args;
+    const bool sums = a->dweight || a->dbias || a->training;
+    for (int64_t left = 0; left < a->C; left += NN_PANEL) {
+        const row_panel panel = row_panel_at(left, a->rows, a->C, team);
+        if (sums) {
+            real *sum_dy = row_partial(&panel, 0, 0), *sum_dy_xhat = row_partial(&panel, 0, 1);
+            int64_t begin, end;
+            nn_share(panel.width, NN_LANES, team, rank, &begin, &end);
+            row_chunks_terms(gradient_terms, 2, a, &panel, team, rank);
+            nn_barrier(team);
+            row_total(&panel, 2, begin, end);
+            for (int64_t i = begin; i < end; i++) {
+                if (a->dbias) ((real *)a->dbias)[left + i] = sum_dy[i];
+                if (a->dweight) ((real *)a->dweight)[left + i] = sum_dy_xhat[i];
+                sum_dy[i] /= (real)a->rows;
+                sum_dy_xhat[i] /= (real)a->rows;
+            }
+            nn_barrier(team);
+        }
+        int64_t row, end;
+        nn_share(a->dx ? a->rows : 0, 1, team, rank, &row, &end);
+        for (; row < end; row++) {
+            int64_t i = 0;
+            for (; i + NN_WIDTH <= panel.width; i += NN_WIDTH) store_dx(a, &panel, row, i, NN_WIDTH);
+            if (i < panel.width) store_dx(a, &panel, row, i, panel.width - i);
+        }
+        if (sums) nn_barrier(team);
+    }
+}
