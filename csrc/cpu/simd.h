@@ -216,4 +216,30 @@ NN_INLINE vec v_copysign(vec a, vec b) {
     return v_from_bits((v_bits(a) & ~v_iset1(NN_SIGN_BIT)) | (v_bits(b) & v_iset1(NN_SIGN_BIT)));
 }
 
+/* ---- lanes of 64 bits ---- */
+typedef uint64_t vec64 __attribute__((vector_size(NN_BYTES)));
+
+/* The products of the lower halves of the lanes. */
+#if NN_BYTES == 64
+NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (vec64)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+#elif NN_BYTES == 32
+NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (vec64)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
+#else
+NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (a & UINT32_MAX) * (b & UINT32_MAX); }
+#endif
+
+/* Writes a[0], b[0], a[1], b[1], ... */
+NN_INLINE void v_store_interleaved(void *p, vec64 a, vec64 b) {
+#if NN_BYTES == 64
+    const vec64 low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    const vec64 high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif NN_BYTES == 32
+    const vec64 low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#else
+    const vec64 low = __builtin_shufflevector(a, b, 0, 2), high = __builtin_shufflevector(a, b, 1, 3);
+#endif
+    memcpy(p, &low, sizeof low);
+    memcpy((char *)p + sizeof low, &high, sizeof high);
+}
+
 #endif
