@@ -8,26 +8,7 @@
  *   The divisor is KH * KW with count_include_pad, otherwise the number of window positions inside the image.
  * Source: PyTorch max_pool2d, avg_pool2d (ceil_mode=False).
  */
-#include "cpu.h"
-
-typedef struct {
-    int64_t begin, end;
-} nn_range;
-
-/* The positions k of a window that lie in the image: 0 <= start + k * dilation < size. */
-NN_INLINE nn_range positions_inside(int64_t start, int64_t kernel, int64_t dilation, int64_t size) {
-    nn_range range = {0, kernel};
-    if (start < 0) range.begin = (-start + dilation - 1) / dilation;
-    if (start + (kernel - 1) * dilation >= size)
-        range.end = start < size ? (size - start + dilation - 1) / dilation : 0;
-    return range;
-}
-
-/* The windows o whose first and last position enclose i: o * stride <= i + padding <= o * stride + extent. */
-NN_INLINE nn_range windows_over(int64_t i, int64_t padding, int64_t extent, int64_t stride, int64_t count) {
-    const int64_t first = i + padding - extent, last = (i + padding) / stride;
-    return (nn_range){first > 0 ? (first + stride - 1) / stride : 0, last < count ? last + 1 : count};
-}
+#include "window.h"
 
 /* ---- max ---- */
 
@@ -49,12 +30,12 @@ NN_DEFINE(max_pool2d_forward) {
     for (int64_t row = begin; row < end; row++) {
         const real *image = (const real *)a->x + row / a->OH * a->H * a->W * C;
         const int64_t ih = row % a->OH * a->stride_h - a->padding_h;
-        const nn_range rows = positions_inside(ih, a->kernel_h, a->dilation_h, a->H);
+        const nn_range rows = nn_positions_inside(ih, a->kernel_h, a->dilation_h, a->H);
         for (int64_t ow = 0; ow < a->OW; ow++) {
             real *y = (real *)a->y + (row * a->OW + ow) * C;
             int32_t *index = (int32_t *)a->index + (row * a->OW + ow) * C;
             const int64_t iw = ow * a->stride_w - a->padding_w;
-            const nn_range cols = positions_inside(iw, a->kernel_w, a->dilation_w, a->W);
+            const nn_range cols = nn_positions_inside(iw, a->kernel_w, a->dilation_w, a->W);
             for (int64_t c = 0; c < C; c++) y[c] = -INFINITY;
             for (int64_t c = 0; c < C; c++) index[c] = -1;
             for (int64_t kh = rows.begin; kh < rows.end; kh++)
@@ -78,7 +59,7 @@ NN_DEFINE(max_pool2d_backward) {
     nn_share(a->N * a->H, 1, team, rank, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
         const int64_t n = row / a->H, ih = row % a->H;
-        const nn_range over = windows_over(ih, a->padding_h, (a->kernel_h - 1) * a->dilation_h, a->stride_h, a->OH);
+        const nn_range over = nn_windows_over(ih, a->padding_h, (a->kernel_h - 1) * a->dilation_h, a->stride_h, a->OH);
         real *dx = (real *)a->dx + row * a->W * C;
         memset(dx, 0, (size_t)(a->W * C) * sizeof(real));
         for (int64_t oh = over.begin; oh < over.end; oh++) {
@@ -87,7 +68,7 @@ NN_DEFINE(max_pool2d_backward) {
             for (int64_t ow = 0; ow < a->OW; ow++) {
                 const int64_t window = ((n * a->OH + oh) * a->OW + ow) * C;
                 const int64_t iw = ow * a->stride_w - a->padding_w;
-                const nn_range cols = positions_inside(iw, a->kernel_w, a->dilation_w, a->W);
+                const nn_range cols = nn_positions_inside(iw, a->kernel_w, a->dilation_w, a->W);
                 for (int64_t kw = cols.begin; kw < cols.end; kw++)
                     max_scatter(dx + (iw + kw * a->dilation_w) * C, (const real *)a->dy + window,
                                 (const int32_t *)a->index + window, (int32_t)(kh * a->kernel_w + kw), C);
@@ -119,11 +100,11 @@ NN_DEFINE(avg_pool2d_forward) {
     for (int64_t row = begin; row < end; row++) {
         const real *image = (const real *)a->x + row / a->OH * a->H * a->W * C;
         const int64_t ih = row % a->OH * a->stride_h - a->padding_h;
-        const nn_range rows = positions_inside(ih, a->kernel_h, 1, a->H);
+        const nn_range rows = nn_positions_inside(ih, a->kernel_h, 1, a->H);
         for (int64_t ow = 0; ow < a->OW; ow++) {
             real *y = (real *)a->y + (row * a->OW + ow) * C;
             const int64_t iw = ow * a->stride_w - a->padding_w;
-            const nn_range cols = positions_inside(iw, a->kernel_w, 1, a->W);
+            const nn_range cols = nn_positions_inside(iw, a->kernel_w, 1, a->W);
             const real divisor = window_divisor(a->kernel_h * a->kernel_w, a->count_include_pad, rows, cols);
             for (int64_t c = 0; c < C; c++) y[c] = 0;
             for (int64_t kh = rows.begin; kh < rows.end; kh++)
@@ -141,15 +122,15 @@ NN_DEFINE(avg_pool2d_backward) {
     nn_share(a->N * a->H, 1, team, rank, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
         const int64_t n = row / a->H, ih = row % a->H;
-        const nn_range over = windows_over(ih, a->padding_h, a->kernel_h - 1, a->stride_h, a->OH);
+        const nn_range over = nn_windows_over(ih, a->padding_h, a->kernel_h - 1, a->stride_h, a->OH);
         real *dx = (real *)a->dx + row * a->W * C;
         memset(dx, 0, (size_t)(a->W * C) * sizeof(real));
         for (int64_t oh = over.begin; oh < over.end; oh++) {
-            const nn_range rows = positions_inside(oh * a->stride_h - a->padding_h, a->kernel_h, 1, a->H);
+            const nn_range rows = nn_positions_inside(oh * a->stride_h - a->padding_h, a->kernel_h, 1, a->H);
             for (int64_t ow = 0; ow < a->OW; ow++) {
                 const real *dy = (const real *)a->dy + ((n * a->OH + oh) * a->OW + ow) * C;
                 const int64_t iw = ow * a->stride_w - a->padding_w;
-                const nn_range cols = positions_inside(iw, a->kernel_w, 1, a->W);
+                const nn_range cols = nn_positions_inside(iw, a->kernel_w, 1, a->W);
                 const real divisor = window_divisor(a->kernel_h * a->kernel_w, a->count_include_pad, rows, cols);
                 for (int64_t kw = cols.begin; kw < cols.end; kw++) add_quotient(dx + (iw + kw) * C, dy, divisor, C);
             }

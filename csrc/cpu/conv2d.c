@@ -1,0 +1,486 @@
+/* conv2d: y[n,o,oh,ow] = activation(bias[o] + sum over kh, kw, i of x[n,i,h,w] weight[o,i,kh,kw])
+ *         with h = oh * stride_h - padding_h + kh * dilation_h, w alike
+ *
+ * Shapes: x (N, C, H, W), y (N, O, OH, OW), channels-last in memory; weight (O, I, KH, KW), in memory KH KW I O with
+ *   I = C / groups; bias (O,). Group g joins channels g*I .. of x to channels g*O/groups .. of y.
+ * Parallel: as gemm, over tiles of the output; a small weight gradient over chunks of pixels, a depthwise
+ *   convolution over the rows of its output.
+ * Numerics: every pass is a matrix product in gemm's order, with padding multiplied as zeros. The inner index is
+ *     forward   kh, kw, i ascending
+ *     dx        kh, kw descending (dy ascending), o ascending; only taps that meet the stride
+ *     dweight   n, oh, ow ascending
+ *   dbias is a column sum. An image's y and dx depend on no other image.
+ *   A depthwise convolution (groups = C = O) has the same order, and leaves padding out.
+ * Source: the packing of patches inside the matrix product follows San Juan et al., "High performance and portable
+ *   convolution operators for multicore processors", SBAC-PAD 2020.
+ */
+#include "activation.h"
+#include "column_sum.h"
+#include "gemm.h"
+#include "window.h"
+
+/* ---- an image as a matrix of patches ------------------------------------------------------------------------ */
+
+/* Row (n, ph, pw) is the patch of KH x KW positions, C channels each, that starts at
+ * h = start_h + ph * step_h, w = start_w + pw * step_w. Outside the image there are zeros. */
+typedef struct {
+    const real *image;           /* N images from the group's first channel */
+    int64_t H, W, pixel;         /* size; elements from pixel to pixel */
+    int64_t PH, PW;              /* patches per image */
+    int64_t KH, KW, C;           /* size of a patch */
+    int64_t start_h, start_w, step_h, step_w, dilation_h, dilation_w;
+    int64_t first_row;           /* this patch is row 0 */
+} patches;
+
+static const real zeros[NN_KC];
+
+typedef struct {
+    int64_t n, ph, pw;
+} patch_index;
+
+NN_INLINE patch_index patch_at(const patches *p, int64_t row) {
+    row += p->first_row;
+    return (patch_index){row / (p->PH * p->PW), row / p->PW % p->PH, row % p->PW};
+}
+
+NN_INLINE void next_patch(const patches *p, patch_index *at) {
+    if (++at->pw < p->PW) return;
+    at->pw = 0;
+    if (++at->ph < p->PH) return;
+    at->ph = 0;
+    at->n++;
+}
+
+/* Patches fall into runs of consecutive elements of the image: one per row where nothing lies between the positions
+ * of a row, else one per position. */
+typedef struct {
+    int64_t kh, kw;         /* the run's first position */
+    int64_t offset, length; /* elements offset .. offset + length of it */
+} patch_run;
+
+NN_INLINE patch_run run_at(const patches *p, int64_t k, int64_t end) {
+    const bool whole_rows = p->C == p->pixel && p->dilation_w == 1;
+    const int64_t size = whole_rows ? p->KW * p->C : p->C, in_row = whole_rows ? 1 : p->KW;
+    const int64_t run = k / size, offset = k % size;
+    return (patch_run){run / in_row, run % in_row, offset, size - offset < end - k ? size - offset : end - k};
+}
+
+/* The elements of a run in one patch: in the image, or zeros, or a copy in `line` where the image's edge cuts it. */
+NN_INLINE const real *run_elements(const patches *p, patch_index at, patch_run run, real *line) {
+    const int64_t h = p->start_h + at.ph * p->step_h + run.kh * p->dilation_h;
+    const int64_t w = p->start_w + at.pw * p->step_w + run.kw * p->dilation_w;
+    const int64_t before = -w * p->pixel - run.offset; /* elements left of the image */
+    const int64_t inside = before + p->W * p->pixel;   /* elements before its right edge */
+    if (h < 0 || h >= p->H || before >= run.length || inside <= 0) return zeros;
+    const real *row = p->image + (at.n * p->H + h) * p->W * p->pixel;
+    if (before <= 0 && inside >= run.length) return row - before;
+    memset(line, 0, (size_t)run.length * sizeof(real));
+    const int64_t begin = before > 0 ? before : 0, end = inside < run.length ? inside : run.length;
+    memcpy(line + begin, row + begin - before, (size_t)(end - begin) * sizeof(real));
+    return line;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------ */
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+
+/* panel[k * width + i] = rows[i][k] */
+NN_INLINE void pack_rows(real *panel, const int width, const real *const *rows, int64_t length) {
+    int64_t k = 0;
+    for (; k + 4 <= length; k += 4)
+        for (int first = 0; first < width; first += 4) {
+            const int i = first + 4 <= width ? first : width - 4;
+            quad a, b, c, d;
+            memcpy(&a, rows[i] + k, sizeof a);
+            memcpy(&b, rows[i + 1] + k, sizeof b);
+            memcpy(&c, rows[i + 2] + k, sizeof c);
+            memcpy(&d, rows[i + 3] + k, sizeof d);
+            const quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+            const quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+            const quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+            const quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+            a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+            b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+            c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+            d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+            memcpy(panel + k * width + i, &a, sizeof a);
+            memcpy(panel + (k + 1) * width + i, &b, sizeof b);
+            memcpy(panel + (k + 2) * width + i, &c, sizeof c);
+            memcpy(panel + (k + 3) * width + i, &d, sizeof d);
+        }
+    for (; k < length; k++)
+        for (int i = 0; i < width; i++) panel[k * width + i] = rows[i][k];
+}
+
+/* A of the forward product and of dx: rows are patches, k runs along them. */
+static void pack_patches(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
+    const patches *p = source;
+    real lines[NN_MR][NN_KC];
+    const real *rows[NN_MR];
+    patch_index at[NN_MR];
+    at[0] = patch_at(p, first);
+    for (int64_t i = 1; i < count; i++) {
+        at[i] = at[i - 1];
+        next_patch(p, &at[i]);
+    }
+    for (int64_t i = count; i < NN_MR; i++) rows[i] = zeros;
+    const int64_t end = k + depth;
+    while (k < end) {
+        const patch_run run = run_at(p, k, end);
+        for (int64_t i = 0; i < count; i++) rows[i] = run_elements(p, at[i], run, lines[i]);
+        pack_rows(panel, NN_MR, rows, run.length);
+        panel += run.length * NN_MR;
+        k += run.length;
+    }
+}
+
+/* A of dweight: rows are positions within a patch, k runs over the patches. */
+static void pack_positions(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
+    const patches *p = source;
+    for (int64_t i = 0; i < count;) {
+        const patch_run run = run_at(p, first + i, first + count);
+        patch_index at = patch_at(p, k);
+        for (int64_t kk = 0; kk < depth; kk++, next_patch(p, &at)) {
+            real line[NN_MR];
+            const real *from = run_elements(p, at, run, line);
+            real *to = panel + kk * NN_MR + i;
+            int64_t j = 0;
+            for (; j + 4 <= run.length; j += 4) memcpy(to + j, from + j, sizeof(quad));
+            for (; j < run.length; j++) to[j] = from[j];
+        }
+        i += run.length;
+    }
+    for (int64_t kk = 0; kk < depth; kk++)
+        for (int64_t i = count; i < NN_MR; i++) panel[kk * NN_MR + i] = 0;
+}
+
+/* ---- the taps that a pixel of x meets ----------------------------------------------------------------------- */
+
+/* Along one axis, the pixels phase, phase + stride, ... meet the taps first, first + step, ... of the kernel and no
+ * other; tap `first` of pixel `phase` meets position `position` of y, and each further tap dilation positions less. */
+typedef struct {
+    int64_t pixels;
+    int64_t first, step, count;
+    int64_t position, dilation;
+} phase_taps;
+
+static phase_taps taps_of_phase(int64_t phase, int64_t stride, int64_t padding, int64_t dilation, int64_t kernel,
+                                int64_t size) {
+    phase_taps t = {.pixels = phase < size ? (size - phase + stride - 1) / stride : 0, .step = 1};
+    while (t.step < kernel && t.step * dilation % stride != 0) t.step++;
+    while (t.first < t.step && (phase + padding - t.first * dilation) % stride != 0) t.first++;
+    if (t.first < t.step) t.count = (kernel - t.first + t.step - 1) / t.step;
+    t.position = (phase + padding - t.first * dilation) / stride;
+    t.dilation = t.step * dilation / stride;
+    return t;
+}
+
+/* B of dx: inner index (kh, kw, o) with the taps descending, columns i. */
+typedef struct {
+    const real *weight; /* from the group's first output channel */
+    int64_t KW, I, O, group_O;
+    phase_taps h, w;
+} weight_taps;
+
+static void pack_weight(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
+    const weight_taps *p = source;
+    const real *rows[NN_NR];
+    for (int64_t i = count; i < NN_NR; i++) rows[i] = zeros;
+    const int64_t end = k + depth;
+    while (k < end) {
+        const int64_t tap = k / p->group_O, o = k % p->group_O;
+        const int64_t length = p->group_O - o < end - k ? p->group_O - o : end - k;
+        const int64_t kh = p->h.first + (p->h.count - 1 - tap / p->w.count) * p->h.step;
+        const int64_t kw = p->w.first + (p->w.count - 1 - tap % p->w.count) * p->w.step;
+        for (int64_t i = 0; i < count; i++) rows[i] = p->weight + ((kh * p->KW + kw) * p->I + first + i) * p->O + o;
+        pack_rows(panel, NN_NR, rows, length);
+        panel += length * NN_NR;
+        k += length;
+    }
+}
+
+/* ---- depthwise: groups = C = O, a loop over channels at every tap --------------------------------------------- */
+static bool is_depthwise(const nn_conv2d_forward_args *a) {
+    const int64_t taps = a->KH * a->KW;
+    return a->groups > 1 && a->groups == a->C && a->groups == a->O && taps <= NN_KC &&
+           taps * a->C <= NN_SCRATCH / (int64_t)sizeof(real);
+}
+
+/* y += a * b */
+NN_INLINE void multiply_add(real *restrict y, const real *restrict a, const real *restrict b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = nn_fma1(a[i], b[i], y[i]);
+}
+
+static void depthwise_forward(const nn_conv2d_forward_args *a, const nn_team *team, int rank) {
+    const int64_t C = a->C;
+    int64_t begin, end;
+    nn_share(a->N * a->OH, 1, team, rank, &begin, &end);
+    for (int64_t row = begin; row < end; row++) {
+        const real *image = (const real *)a->x + row / a->OH * a->H * a->W * C;
+        const int64_t ih = row % a->OH * a->stride_h - a->padding_h;
+        const nn_range rows = nn_positions_inside(ih, a->KH, a->dilation_h, a->H);
+        for (int64_t ow = 0; ow < a->OW; ow++) {
+            real *y = (real *)a->y + (row * a->OW + ow) * C;
+            const int64_t iw = ow * a->stride_w - a->padding_w;
+            const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
+            memset(y, 0, (size_t)C * sizeof(real));
+            for (int64_t kh = rows.begin; kh < rows.end; kh++)
+                for (int64_t kw = cols.begin; kw < cols.end; kw++)
+                    multiply_add(y, image + ((ih + kh * a->dilation_h) * a->W + iw + kw * a->dilation_w) * C,
+                                 (const real *)a->weight + (kh * a->KW + kw) * C, C);
+            if (a->bias) nn_add_to(y, a->bias, C);
+            nn_activate(y, C, a->activation);
+        }
+    }
+}
+
+static void depthwise_dx(const nn_conv2d_backward_args *a, const nn_team *team, int rank) {
+    const int64_t C = a->C;
+    int64_t begin, end;
+    nn_share(a->N * a->H, 1, team, rank, &begin, &end);
+    for (int64_t row = begin; row < end; row++) {
+        const int64_t n = row / a->H, ih = row % a->H;
+        const nn_range over = nn_windows_over(ih, a->padding_h, (a->KH - 1) * a->dilation_h, a->stride_h, a->OH);
+        real *dx = (real *)a->dx + row * a->W * C;
+        memset(dx, 0, (size_t)(a->W * C) * sizeof(real));
+        for (int64_t oh = over.begin; oh < over.end; oh++) {
+            const int64_t offset = ih + a->padding_h - oh * a->stride_h, kh = offset / a->dilation_h;
+            if (kh * a->dilation_h != offset) continue; /* the row falls between two taps */
+            for (int64_t ow = 0; ow < a->OW; ow++) {
+                const real *dy = (const real *)a->dy + ((n * a->OH + oh) * a->OW + ow) * C;
+                const int64_t iw = ow * a->stride_w - a->padding_w;
+                const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
+                for (int64_t kw = cols.begin; kw < cols.end; kw++)
+                    multiply_add(dx + (iw + kw * a->dilation_w) * C, dy,
+                                 (const real *)a->weight + (kh * a->KW + kw) * C, C);
+            }
+        }
+    }
+}
+
+static void depthwise_dweight_chunk(real *sum, const void *source, int64_t chunk, void *scratch) {
+    (void)scratch;
+    const nn_conv2d_backward_args *a = source;
+    const int64_t C = a->C, pixels = a->N * a->OH * a->OW;
+    const int64_t end = (chunk + 1) * NN_KC < pixels ? (chunk + 1) * NN_KC : pixels;
+    memset(sum, 0, (size_t)(a->KH * a->KW * C) * sizeof(real));
+    for (int64_t pixel = chunk * NN_KC; pixel < end; pixel++) {
+        const real *image = (const real *)a->x + pixel / (a->OH * a->OW) * a->H * a->W * C;
+        const int64_t ih = pixel / a->OW % a->OH * a->stride_h - a->padding_h;
+        const int64_t iw = pixel % a->OW * a->stride_w - a->padding_w;
+        const nn_range rows = nn_positions_inside(ih, a->KH, a->dilation_h, a->H);
+        const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
+        for (int64_t kh = rows.begin; kh < rows.end; kh++)
+            for (int64_t kw = cols.begin; kw < cols.end; kw++)
+                multiply_add(sum + (kh * a->KW + kw) * C,
+                             image + ((ih + kh * a->dilation_h) * a->W + iw + kw * a->dilation_w) * C,
+                             (const real *)a->dy + pixel * C, C);
+    }
+}
+
+/* ---- every other convolution: one matrix product per group ----------------------------------------------------- */
+
+/* A patch is a pixel: the image is its own matrix. */
+static bool is_pointwise(const nn_conv2d_forward_args *a) {
+    return a->KH == 1 && a->KW == 1 && a->stride_h == 1 && a->stride_w == 1 && a->padding_h == 0 && a->padding_w == 0;
+}
+
+static patches patches_of_x(const nn_conv2d_forward_args *a, int64_t group, int64_t first_row) {
+    return (patches){.image = (const real *)a->x + group * a->I,
+                     .H = a->H,
+                     .W = a->W,
+                     .pixel = a->C,
+                     .PH = a->OH,
+                     .PW = a->OW,
+                     .KH = a->KH,
+                     .KW = a->KW,
+                     .C = a->I,
+                     .start_h = -a->padding_h,
+                     .start_w = -a->padding_w,
+                     .step_h = a->stride_h,
+                     .step_w = a->stride_w,
+                     .dilation_h = a->dilation_h,
+                     .dilation_w = a->dilation_w,
+                     .first_row = first_row};
+}
+
+NN_DEFINE(conv2d_forward) {
+    const nn_conv2d_forward_args *a = args;
+    if (is_depthwise(a)) {
+        depthwise_forward(a, team, rank);
+        return;
+    }
+    const bool pointwise = is_pointwise(a);
+    for (int64_t group = 0; group < a->groups; group++) {
+        const int64_t first_o = group * (a->O / a->groups);
+        const patches x = patches_of_x(a, group, 0);
+        const nn_matrix pixels = {x.image, a->C, 1}, weight = {(const real *)a->weight + first_o, a->O, 1};
+        const nn_gemm product = {.c = (real *)a->y + first_o,
+                                 .row_stride = a->O,
+                                 .M = a->N * a->OH * a->OW,
+                                 .N = a->O / a->groups,
+                                 .K = a->KH * a->KW * a->I,
+                                 .pack_a = pointwise ? NULL : pack_patches,
+                                 .a = pointwise ? (const void *)&pixels : &x,
+                                 .b = &weight,
+                                 .bias = a->bias ? (const real *)a->bias + first_o : NULL,
+                                 .activation = (int)a->activation};
+        NN_FN(gemm)(&product, team, rank);
+    }
+}
+
+/* The convolution whose gradients these are. */
+static nn_conv2d_forward_args forward_of(const nn_conv2d_backward_args *a) {
+    return (nn_conv2d_forward_args){.x = a->x,
+                                    .weight = a->weight,
+                                    .stride_h = a->stride_h,
+                                    .stride_w = a->stride_w,
+                                    .padding_h = a->padding_h,
+                                    .padding_w = a->padding_w,
+                                    .dilation_h = a->dilation_h,
+                                    .dilation_w = a->dilation_w,
+                                    .groups = a->groups,
+                                    .N = a->N,
+                                    .C = a->C,
+                                    .H = a->H,
+                                    .W = a->W,
+                                    .O = a->O,
+                                    .I = a->I,
+                                    .KH = a->KH,
+                                    .KW = a->KW,
+                                    .OH = a->OH,
+                                    .OW = a->OW};
+}
+
+/* dx of a pointwise convolution: dy times the transposed weights. */
+static void pointwise_dx(const nn_conv2d_backward_args *a, int64_t group, const nn_team *team, int rank) {
+    const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+    const nn_matrix dy = {(const real *)a->dy + first_o, a->O, 1};
+    const nn_matrix weight = {(const real *)a->weight + first_o, 1, a->O};
+    const nn_gemm product = {.c = (real *)a->dx + group * a->I,
+                             .row_stride = a->C,
+                             .M = a->N * a->H * a->W,
+                             .N = a->I,
+                             .K = group_O,
+                             .a = &dy,
+                             .b = &weight};
+    NN_FN(gemm)(&product, team, rank);
+}
+
+/* dx at the pixels of one phase: patches of dy times the taps that meet them. With stride 1 these are all pixels and
+ * the product is dx; otherwise it is formed block by block and its rows are spread over dx. */
+static void phase_dx(const nn_conv2d_backward_args *a, int64_t group, int64_t phase_h, int64_t phase_w,
+                     const nn_team *team, int rank) {
+    const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+    const phase_taps h = taps_of_phase(phase_h, a->stride_h, a->padding_h, a->dilation_h, a->KH, a->H);
+    const phase_taps w = taps_of_phase(phase_w, a->stride_w, a->padding_w, a->dilation_w, a->KW, a->W);
+    patches dy = {.image = (const real *)a->dy + first_o,
+                  .H = a->OH,
+                  .W = a->OW,
+                  .pixel = a->O,
+                  .PH = h.pixels,
+                  .PW = w.pixels,
+                  .KH = h.count,
+                  .KW = w.count,
+                  .C = group_O,
+                  .start_h = h.position - (h.count - 1) * h.dilation,
+                  .start_w = w.position - (w.count - 1) * w.dilation,
+                  .step_h = 1,
+                  .step_w = 1,
+                  .dilation_h = h.dilation,
+                  .dilation_w = w.dilation};
+    weight_taps weight = {(const real *)a->weight + first_o, a->KW, a->I, a->O, group_O, h, w};
+    nn_gemm product = {.c = (real *)a->dx + group * a->I,
+                       .row_stride = a->C,
+                       .M = a->N * h.pixels * w.pixels,
+                       .N = a->I,
+                       .K = h.count * w.count * group_O,
+                       .pack_a = pack_patches,
+                       .a = &dy,
+                       .pack_b = pack_weight,
+                       .b = &weight};
+    if (a->stride_h == 1 && a->stride_w == 1) {
+        NN_FN(gemm)(&product, team, rank);
+        return;
+    }
+    if (a->I == 0) return;
+    const nn_team alone = {1, nn_scratch(team, rank)};
+    const int64_t room = (NN_SCRATCH - NN_GEMM_SCRATCH) / (int64_t)sizeof(real);
+    const int64_t max_columns = a->I < 64 * NN_WIDTH ? a->I : 64 * NN_WIDTH;
+    const int64_t max_rows = room / (max_columns * NN_MR) * NN_MR;
+    real *block = (real *)(alone.scratch + NN_GEMM_SCRATCH);
+    int64_t begin, end;
+    nn_share(product.M, NN_MR, team, rank, &begin, &end);
+    for (int64_t column = 0; column < a->I; column += max_columns) {
+        weight.weight = (const real *)a->weight + column * a->O + first_o;
+        product.c = block;
+        product.N = product.row_stride = a->I - column < max_columns ? a->I - column : max_columns;
+        for (int64_t row = begin; row < end; row += max_rows) {
+            dy.first_row = row;
+            product.M = end - row < max_rows ? end - row : max_rows;
+            NN_FN(gemm)(&product, &alone, 0);
+            patch_index at = patch_at(&dy, 0);
+            for (int64_t i = 0; i < product.M; i++, next_patch(&dy, &at)) {
+                const int64_t ih = phase_h + at.ph * a->stride_h, iw = phase_w + at.pw * a->stride_w;
+                real *dx = (real *)a->dx + ((at.n * a->H + ih) * a->W + iw) * a->C + group * a->I + column;
+                memcpy(dx, block + i * product.N, (size_t)product.N * sizeof(real));
+            }
+        }
+    }
+}
+
+/* The part of dweight that comes from pixels first .. first + count of dy. */
+static void dweight_of_pixels(const nn_conv2d_backward_args *a, real *dweight, int64_t first, int64_t count,
+                              const nn_team *team, int rank) {
+    const nn_conv2d_forward_args forward = forward_of(a);
+    const bool pointwise = is_pointwise(&forward);
+    for (int64_t group = 0; group < a->groups; group++) {
+        const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+        const patches x = patches_of_x(&forward, group, first);
+        const nn_matrix pixels = {x.image + (pointwise ? first * a->C : 0), 1, a->C};
+        const nn_matrix dy = {(const real *)a->dy + first * a->O + first_o, a->O, 1};
+        const nn_gemm product = {.c = dweight + first_o,
+                                 .row_stride = a->O,
+                                 .M = a->KH * a->KW * a->I,
+                                 .N = group_O,
+                                 .K = count,
+                                 .pack_a = pointwise ? NULL : pack_positions,
+                                 .a = pointwise ? (const void *)&pixels : &x,
+                                 .b = &dy};
+        NN_FN(gemm)(&product, team, rank);
+    }
+}
+
+static void dweight_chunk(real *sum, const void *source, int64_t chunk, void *scratch) {
+    const nn_conv2d_backward_args *a = source;
+    const nn_team alone = {1, scratch};
+    const int64_t first = chunk * NN_KC, left = a->N * a->OH * a->OW - first;
+    dweight_of_pixels(a, sum, first, left < NN_KC ? left : NN_KC, &alone, 0);
+}
+
+NN_DEFINE(conv2d_backward) {
+    const nn_conv2d_backward_args *a = args;
+    const nn_conv2d_forward_args forward = forward_of(a);
+    const int64_t pixels = a->N * a->OH * a->OW, chunks = (pixels + NN_KC - 1) / NN_KC;
+    const int64_t weights = a->KH * a->KW * a->I * a->O, room = (NN_SCRATCH - NN_GEMM_SCRATCH) / (int64_t)sizeof(real);
+    const bool depthwise = is_depthwise(&forward), pointwise = is_pointwise(&forward);
+
+    if (a->dx && depthwise) depthwise_dx(a, team, rank);
+    for (int64_t group = 0; a->dx && !depthwise && group < a->groups; group++) {
+        if (pointwise) {
+            pointwise_dx(a, group, team, rank);
+            continue;
+        }
+        for (int64_t h = 0; h < a->stride_h && h < a->H; h++)
+            for (int64_t w = 0; w < a->stride_w && w < a->W; w++) phase_dx(a, group, h, w, team, rank);
+    }
+
+    /* few weights make few tiles: the chunks of pixels are then what the ranks share */
+    if (a->dweight && depthwise)
+        nn_sum_chunks(a->dweight, weights, chunks, depthwise_dweight_chunk, a, 0, team, rank);
+    else if (a->dweight && chunks > 1 && weights <= room / 4)
+        nn_sum_chunks(a->dweight, weights, chunks, dweight_chunk, a, NN_GEMM_SCRATCH, team, rank);
+    else if (a->dweight)
+        dweight_of_pixels(a, a->dweight, 0, pixels, team, rank);
+
+    if (a->dbias) nn_column_sum(a->dbias, a->dy, pixels, a->O, team, rank);
+}
