@@ -46,9 +46,10 @@ NN_INLINE vec nnv_horner(vec x, const real *c, int degree) {
 
 /* ---- exponentials ---- */
 
-/* x = k log(2) + remainder with |remainder| <= log(2)/2; power holds k + 2 NNV_BIAS in its low bits. */
+/* x = k log(2) + r + r_tail, |r| <= log(2)/2 and r_tail what r lost in rounding; power holds k + 2 NNV_BIAS in its
+ * low bits. */
 typedef struct {
-    vec remainder;
+    vec r, r_tail;
     uvec power;
 } nnv_reduced;
 
@@ -56,13 +57,14 @@ NN_INLINE nnv_reduced nnv_reduce_exp(vec x) {
     const real shift = NNV_REAL(0x1.8p23 + 2 * 127, 0x1.8p52 + 2 * 1023); /* adding it rounds to an integer */
     const vec shifted = v_fma(x, v_set1((real)1.4426950408889634), v_set1(shift));
     const vec k = shifted - v_set1(shift);
-    vec r = v_fma(k, v_set1(NNV_REAL(-0x1.62e43p-1, -0x1.62e42fefa39efp-1)), x);
-    r = v_fma(k, v_set1(NNV_REAL(0x1.05c61p-29, -0x1.abc9e3b39803fp-56)), r);
-    return (nnv_reduced){r, nnv_bits(shifted)};
+    const vec minus_log2_tail = v_set1(NNV_REAL(0x1.05c61p-29, -0x1.abc9e3b39803fp-56));
+    const vec exact = v_fma(k, v_set1(NNV_REAL(-0x1.62e43p-1, -0x1.62e42fefa39efp-1)), x);
+    const vec r = v_fma(k, minus_log2_tail, exact);
+    return (nnv_reduced){r, v_fma(k, minus_log2_tail, exact - r), nnv_bits(shifted)};
 }
 
-/* exp(r) - 1 for |r| <= log(2)/2: r + r^2 P(r), relative error 2^-26.2 and 2^-55.6 */
-NN_INLINE vec nnv_expm1_near_zero(vec r) {
+/* exp(r + r_tail) - 1 for |r| <= log(2)/2: r + (r^2 P(r) + r_tail), relative error 2^-26.2 and 2^-55.6 */
+NN_INLINE vec nnv_expm1_reduced(vec r, vec r_tail) {
 #if NN_IS_F32
     static const real c[] = {0.49999997f, 0.16666542f, 0.0416672044f, 0.00836664718f, 0.00138824992f};
 #else
@@ -71,51 +73,63 @@ NN_INLINE vec nnv_expm1_near_zero(vec r) {
                              2.4801504315434819e-05, 2.7557440562826006e-06, 2.7626444124924678e-07,
                              2.5041924576886426e-08};
 #endif
-    return v_fma(r * r, NNV_POLYNOMIAL(r, c), r);
+    return r + v_fma(r * r, NNV_POLYNOMIAL(r, c), r_tail);
 }
 
-/* 2^k exp(r), k in two halves: only the last product rounds when the result is subnormal. */
-NN_INLINE vec nnv_exp_reduced(nnv_reduced a) {
-    const uvec low = a.power >> 1, high = a.power - low;
-    return (v_set1(1) + nnv_expm1_near_zero(a.remainder)) * nnv_exponent(low) * nnv_exponent(high);
+/* 2^k (1 + p), k in two halves: only the last product rounds when the result is subnormal. */
+NN_INLINE vec nnv_scale_exp(vec p, uvec power) {
+    const uvec low = power >> 1, high = power - low;
+    return (v_set1(1) + p) * nnv_exponent(low) * nnv_exponent(high);
 }
 
 /* Beyond these bounds exp is 0 or infinity. */
 NN_INLINE vec nnv_clamp_exp(vec x) { return v_clamp(x, v_set1(NNV_REAL(-104, -746)), v_set1(NNV_REAL(89, 710))); }
 
-NN_INLINE vec nnv_exp(vec x) { return nnv_exp_reduced(nnv_reduce_exp(nnv_clamp_exp(x))); }
+NN_INLINE vec nnv_exp(vec x) {
+    const nnv_reduced a = nnv_reduce_exp(nnv_clamp_exp(x));
+    return nnv_scale_exp(nnv_expm1_reduced(a.r, v_set1(0)), a.power);
+}
 
-/* exp(x + tail), |tail| far below |x| */
-NN_INLINE vec nnv_exp_sum(vec x, vec tail) {
+/* exp(x + x_tail), |x_tail| far below |x| */
+NN_INLINE vec nnv_exp_sum(vec x, vec x_tail) {
     const vec clamped = nnv_clamp_exp(x);
-    nnv_reduced a = nnv_reduce_exp(clamped);
-    a.remainder = v_select(v_eq(x, clamped), a.remainder + tail, a.remainder);
-    return nnv_exp_reduced(a);
+    const nnv_reduced a = nnv_reduce_exp(clamped);
+    const vec r_tail = v_select(v_eq(x, clamped), a.r_tail + x_tail, v_set1(0));
+    return nnv_scale_exp(nnv_expm1_reduced(a.r, r_tail), a.power);
 }
 
 /* 2^k (p + 1) - 1 with p = exp(r) - 1, computed as 2 (2^(k-1) p + (2^(k-1) - 1/2)): 2^128 would overflow. */
 NN_INLINE vec nnv_expm1(vec x) {
     const nnv_reduced a = nnv_reduce_exp(v_clamp(x, v_set1(NNV_REAL(-20, -40)), v_set1(NNV_REAL(89, 710))));
-    const vec p = nnv_expm1_near_zero(a.remainder);
+    const vec p = nnv_expm1_reduced(a.r, a.r_tail);
     const vec half_scale = nnv_exponent(a.power - nnv_ubroadcast(NNV_BIAS + 1));
     const vec y = v_fma(half_scale, p, half_scale - v_set1((real)0.5)) * v_set1(2);
     return v_copysign(v_select(v_eq(half_scale, v_set1((real)0.5)), p, y), x);
 }
 
-/* With 2^k (p + 1) = exp(2|x|): tanh|x| = (2^k p + (2^k - 1)) / (2^k p + (2^k + 1)). */
+/* |x| + |x|^3 P(x^2) for |x| < 0.6, relative error 2^-28.4 and 2^-57.8; beyond, 1 - 2 / (exp(2|x|) + 1). */
 NN_INLINE vec nnv_tanh(vec x) {
-    const vec magnitude = v_clamp(v_abs(x), v_set1(0), v_set1(NNV_REAL(10, 20)));
-    const nnv_reduced a = nnv_reduce_exp(magnitude + magnitude);
-    const vec p = nnv_expm1_near_zero(a.remainder);
-    const vec scale = nnv_exponent(a.power - nnv_ubroadcast(NNV_BIAS));
-    const vec y = v_fma(scale, p, scale - v_set1(1)) / v_fma(scale, p, scale + v_set1(1));
-    return v_copysign(y, x);
+#if NN_IS_F32
+    static const real c[] = {-0.333332986f, 0.133319244f, -0.0537837893f, 0.0207958147f, -0.00589495292f};
+#else
+    static const real c[] = {-0x1.5555555555530p-2, 0x1.111111110e19dp-3,  -0x1.ba1ba1b77fd7bp-5, 0x1.664f47eff274dp-6,
+                             -0x1.226e228f22d0bp-7, 0x1.d6d0c5ac90c6cp-9,  -0x1.7d79d48f13ef2p-10,
+                             0x1.33daf540dc61ep-11, -0x1.e32c2d0f9a486p-13, 0x1.4ca7da699edf0p-14,
+                             -0x1.20300e56cd318p-16};
+#endif
+    const vec a = v_abs(x), square = a * a;
+    const vec near = v_fma(a * square, NNV_POLYNOMIAL(square, c), a);
+    const vec far = v_set1(1) - v_set1(2) / (nnv_exp(a + a) + v_set1(1));
+    return v_copysign(v_select(v_lt(a, v_set1((real)0.6)), near, far), x);
 }
 
-/* 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, e = exp(-|x|): nothing overflows. */
+/* 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, e = exp(-|x|): nothing overflows. The quotient is corrected for
+ * what 1 + e lost in rounding; 1 - y stands for 1 / (1 + e), which it is for x < 0, where the correction counts. */
 NN_INLINE vec nnv_sigmoid(vec x) {
-    const vec e = nnv_exp(v_neg(v_abs(x)));
-    return v_select(v_lt(x, v_set1(0)), e, v_set1(1)) / (v_set1(1) + e);
+    const vec e = nnv_exp_sum(v_neg(v_abs(x)), v_set1(0)), one = v_set1(1);
+    const vec denominator = one + e, lost = e - (denominator - one);
+    const vec y = v_select(v_lt(x, v_set1(0)), e, one) / denominator;
+    return v_fma(v_neg(y * lost), one - y, y);
 }
 
 /* ---- logarithms ---- */
@@ -174,8 +188,8 @@ NN_INLINE vec nnv_log1p(vec x) {
     const vec u = v_set1(1) + x, x_part = u - v_set1(1);
     const vec c = (v_set1(1) - (u - x_part)) + (x - x_part);
     const nnv_split a = nnv_split_normal(u);
-    const vec inverse_scale = nnv_exponent(nnv_ubroadcast(2 * NNV_BIAS) - a.exponent);
-    const vec y = nnv_log_sum(a.k, v_fma(c, inverse_scale, a.m - v_set1(1)));
+    const vec twice_inverse_scale = nnv_exponent(nnv_ubroadcast(2 * NNV_BIAS + 1) - a.exponent); /* k may be 128 */
+    const vec y = nnv_log_sum(a.k, v_fma(c * v_set1((real)0.5), twice_inverse_scale, a.m - v_set1(1)));
     return v_copysign(nnv_log_special(y, u), x);
 }
 
@@ -308,7 +322,7 @@ NN_INLINE vec nnv_sin_quadrant(vec r, uvec quadrant) {
 NN_INLINE vec nnv_sin(vec x) {
     uvec quadrant;
     const vec r = nnv_reduce_quadrant(x, &quadrant);
-    return nnv_sin_quadrant(r, quadrant);
+    return v_select(v_eq(x, v_set1(0)), x, nnv_sin_quadrant(r, quadrant));
 }
 
 NN_INLINE vec nnv_cos(vec x) {
