@@ -477,7 +477,7 @@ NN_DEFINE(conv2d_backward) {
     /* few weights make few tiles: the chunks of pixels are then what the ranks share */
     if (a->dweight && depthwise)
         nn_sum_chunks(a->dweight, weights, chunks, depthwise_dweight_chunk, a, 0, team, rank);
-    else if (a->dweight && chunks > 1 && weights <= room / 4)
+    else if (a->dweight && chunks > 1 && weights <= room / 2)
         nn_sum_chunks(a->dweight, weights, chunks, dweight_chunk, a, NN_GEMM_SCRATCH, team, rank);
     else if (a->dweight)
         dweight_of_pixels(a, a->dweight, 0, pixels, team, rank);

@@ -46,7 +46,7 @@ typedef struct {
 } nn_gemm;
 
 /* The scratch memory that gemm may use, from the start of each rank's; the rest is the caller's. */
-#define NN_GEMM_SCRATCH (768 << 10)
+#define NN_GEMM_SCRATCH (896 << 10)
 
 /* Every rank computes its own share of C with its own scratch; there is no barrier inside. Each element is the
  * sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at zero; then the
