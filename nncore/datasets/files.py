@@ -7,6 +7,8 @@ import zlib
 
 import numpy as np
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def read_npz(path: str | os.PathLike[str], labels: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
     """Read samples ``x`` (or ``X``) and integer labels ``y`` (or ``Y``) from an .npz file.
@@ -118,7 +120,7 @@ def _number(place: str, column: int, cell: str) -> float:
         value = float(cell)
     except ValueError:
         raise ValueError(f"{place}, column {column}: {cell.strip()!r} is not a number") from None
-    if not abs(value) <= np.finfo(np.float32).max:
+    if not abs(value) <= _LARGEST:
         raise ValueError(f"{place}, column {column}: {cell.strip()} is not a finite float32 number")
     return value
 

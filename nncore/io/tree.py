@@ -1,11 +1,10 @@
-"""Nested dicts, lists and scalars as JSON text, with the arrays in them set aside under names.
+"""Nested dicts, lists and scalars as a JSON tree, with the arrays in them set aside under names.
 
 JSON knows neither tuples nor integer keys, so a container becomes a one-entry object named after its type:
 ``{"dict": [[key, value], ...]}``, ``{"tuple": [...]}``; a list stays a list. An array becomes ``{"array": name}``,
 a Tensor ``{"tensor": name}``, a NumPy scalar ``{"scalar": name}``; NaN and the infinities ``{"float": "nan"}``.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,41 +14,41 @@ import numpy as np
 from ..tensor import Tensor
 
 
-def pack(value: Any) -> tuple[str, dict[str, np.ndarray]]:
-    """Split ``value`` into JSON text and named arrays; an array in a dict is named by its keys, joined with dots.
+def pack(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """Split ``value`` into a JSON tree and named arrays; an array in a dict is named by its keys, joined with dots.
 
     Args:
         value: any nesting of dict (keys str or int), list, tuple, Tensor, ndarray, NumPy scalar, str, int, float,
             bool and None.
 
     Returns:
-        The text and the arrays that ``unpack`` needs to make an equal value.
+        The tree and the arrays that ``unpack`` needs to make an equal value.
 
     Raises:
         TypeError: ``value`` holds an object of another type; names the place.
 
     Example:
-        >>> text, arrays = pack({"bias": np.zeros(3), "step": 7, 0: (True, None)})
-        >>> text
-        '{"dict": [["bias", {"array": "bias"}], ["step", 7], [0, {"tuple": [true, null]}]]}'
-        >>> unpack(text, arrays)
+        >>> tree, arrays = pack({"bias": np.zeros(3), "step": 7, 0: (True, None)})
+        >>> tree
+        {'dict': [['bias', {'array': 'bias'}], ['step', 7], [0, {'tuple': [True, None]}]]}
+        >>> unpack(tree, arrays)
         {'bias': array([0., 0., 0.]), 'step': 7, 0: (True, None)}
     """
     arrays: dict[str, np.ndarray] = {}
     try:
-        return json.dumps(_encode(value, "", arrays)), arrays
+        return _encode(value, "", arrays), arrays
     except RecursionError:
         raise TypeError("save: the value is nested too deeply, or contains itself") from None
 
 
-def unpack(text: str, arrays: Mapping[str, np.ndarray]) -> Any:
+def unpack(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """The value that ``pack`` split.
 
     Raises:
-        ValueError: ``text`` is not what ``pack`` makes, or names an array that is not there.
+        ValueError: ``tree`` is not what ``pack`` makes, or names an array that is not there.
     """
     try:
-        return _decode(json.loads(text), arrays)
+        return _decode(tree, arrays)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"unreadable content ({type(error).__name__}: {error})") from None
 

@@ -1,42 +1,9 @@
-"""Which class was taken for which: the counts, and a table of them for the terminal."""
+"""Which class was taken for which, as a table for the terminal. The counts come from nncore.training.metrics."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-
-def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int | None = None) -> np.ndarray:
-    """Count how often each true class was given each predicted class.
-
-    Args:
-        y_true: integer classes from 0, shape (n,).
-        y_pred: integer classes from 0, shape (n,).
-        classes: their number. Default: what the largest one needs.
-
-    Returns:
-        int64 array of shape (classes, classes): rows are true, columns predicted; right answers lie on the diagonal.
-
-    Raises:
-        ValueError: the shapes differ or a class is outside 0 to ``classes`` - 1.
-
-    Example:
-        >>> confusion_matrix([0, 0, 1], [0, 1, 1])
-        array([[1, 1],
-               [0, 1]])
-    """
-    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
-    if y_true.ndim != 1 or y_true.shape != y_pred.shape:
-        raise ValueError(f"confusion_matrix: argument 'y_pred' has shape {y_pred.shape}, expected {y_true.shape}")
-    both = np.concatenate([y_true, y_pred]).astype(np.int64)
-    if classes is None:
-        classes = int(both.max(initial=-1)) + 1
-    if len(both) and not 0 <= both.min() <= both.max() < classes:
-        raise ValueError(
-            f"confusion_matrix: classes run from {both.min()} to {both.max()}, expected 0 to {classes - 1}"
-        )
-    counts = np.bincount(both[: len(y_true)] * classes + both[len(y_true) :], minlength=classes * classes)
-    return counts.reshape(classes, classes)
 
 
 def format_confusion(matrix: ArrayLike, labels: Sequence[object] | None = None) -> str:
