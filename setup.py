@@ -41,6 +41,16 @@ def compilations():
                 yield source, f"{isa}_{dtype}", [("NN_ISA", isa), ("NN_DTYPE", dtype)], flags
 
 
+def is_current(compiled):
+    """Whether an object file is newer than every file it was made of, as the compiler wrote them down (-MMD)."""
+    listing = os.path.splitext(compiled)[0] + ".d"
+    if not (os.path.exists(compiled) and os.path.exists(listing)):
+        return False
+    with open(listing) as file:
+        sources = file.read().partition(": ")[2].replace("\\\n", " ").split()
+    return all(os.path.exists(path) and os.path.getmtime(path) < os.path.getmtime(compiled) for path in [*sources, "setup.py"])
+
+
 class BuildExt(build_ext):
     """Compile the C core into objects, in parallel, and link them into nncore._core.kernels."""
 
@@ -50,17 +60,14 @@ class BuildExt(build_ext):
         super().build_extension(extension)
 
     def compile_core(self):
-        headers = max(os.path.getmtime(path) for pattern in ("csrc/*.h", "csrc/*.def", "csrc/*/*.h", "setup.py")
-                      for path in glob(pattern))
-
         def compile_one(job):
             source, suffix, macros, flags = job
             folder = os.path.join(self.build_temp, suffix or "core")
-            expected = os.path.join(folder, os.path.splitext(source)[0] + ".o")
-            if not self.force and os.path.exists(expected) and os.path.getmtime(expected) > max(headers, os.path.getmtime(source)):
-                return expected
-            return self.compiler.compile([source], output_dir=folder, macros=macros, include_dirs=INCLUDE,
-                                         extra_postargs=C_FLAGS + flags)[0]
+            compiled = os.path.join(folder, os.path.splitext(source)[0] + ".o")
+            if self.force or not is_current(compiled):
+                self.compiler.compile([source], output_dir=folder, macros=macros, include_dirs=INCLUDE,
+                                      extra_postargs=[*C_FLAGS, *flags, "-MMD"])
+            return compiled
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(compile_one, compilations()))

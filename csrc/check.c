@@ -361,7 +361,7 @@ static bool check_gradient(int64_t OH, int64_t OW, int64_t got_h, int64_t got_w,
 
 bool nn_check_conv2d_backward(void *args, nn_error *error) {
     const nn_conv2d_backward_args *a = args;
-    int64_t OH, OW;
+    int64_t OH = 0, OW = 0;
     return check_channels(a->O, a->I, a->KH, a->KW, a->C, a->groups, error) &&
            window_positions("height", a->H, a->KH, a->stride_h, a->padding_h, a->dilation_h, &OH, error) &&
            window_positions("width", a->W, a->KW, a->stride_w, a->padding_w, a->dilation_w, &OW, error) &&
@@ -384,7 +384,7 @@ bool nn_check_max_pool2d_forward(void *args, nn_error *error) {
 
 bool nn_check_max_pool2d_backward(void *args, nn_error *error) {
     const nn_max_pool2d_backward_args *a = args;
-    int64_t OH, OW;
+    int64_t OH = 0, OW = 0;
     if (!window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, a->dilation_h, &OH, error) ||
         !window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, a->dilation_w, &OW, error) ||
         !check_pool_padding(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) || !check_gradient(OH, OW, a->OH, a->OW, error))
@@ -406,7 +406,7 @@ bool nn_check_avg_pool2d_forward(void *args, nn_error *error) {
 
 bool nn_check_avg_pool2d_backward(void *args, nn_error *error) {
     const nn_avg_pool2d_backward_args *a = args;
-    int64_t OH, OW;
+    int64_t OH = 0, OW = 0;
     return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, 1, &OH, error) &&
            window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, 1, &OW, error) &&
            check_pool_padding(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) && check_gradient(OH, OW, a->OH, a->OW, error);

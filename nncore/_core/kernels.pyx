@@ -97,7 +97,7 @@ cdef inline bint _has_order(cnp.ndarray a, int flags) noexcept:
     if not cnp.PyArray_ISALIGNED(a):
         return False
     if flags & (NN_NHWC | NN_HWIO):
-        return cnp.PyArray_NDIM(a) != 4 or _is_packed(a, NHWC_ORDER if flags & NN_NHWC else HWIO_ORDER)
+        return cnp.PyArray_NDIM(a) != 4 or _is_packed(a, &NHWC_ORDER[0] if flags & NN_NHWC else &HWIO_ORDER[0])
     return cnp.PyArray_IS_C_CONTIGUOUS(a)
 
 
@@ -215,10 +215,11 @@ cdef class Kernel:
     @property
     def fields(self):
         """(name, kind, "in" | "out" | "inout" | "", optional, shape) for every field of the row."""
+        cdef const nn_field *f
         cdef int i
         result = []
         for i in range(self.info.count):
-            f = self.info.fields[i]
+            f = &self.info.fields[i]
             kind = ("array", "view", "list", "real", "int", "size", "count", "size")[f.kind]
             result.append((self.names[i], kind, ("", "in", "out", "inout")[f.flags & NN_INOUT], bool(f.flags & NN_OPT),
                            f.shape.decode() if f.shape != NULL else ""))
@@ -468,6 +469,7 @@ cdef class Kernel:
     # ---- lists: one array per parameter ----
     cdef object _call_lists(self, tuple args, char *block):
         cdef const nn_kernel_info *info = self.info
+        cdef const nn_field *f
         cdef int i, position = 0, dtype = -1
         cdef Py_ssize_t j, n = len(args[0])
         cdef int64_t total = 0
@@ -563,8 +565,11 @@ cdef int _run(nn_kernel_fn kernel, const void *block, double work) except -1:
 # ---- start ----
 cdef _start():
     cap = os.environ.get("NNCORE_ISA") or None
-    cdef bytes name = cap.encode() if cap else b""
-    cdef const char *isa = nn_init(name if cap else NULL)
+    cdef bytes name = (cap or "").encode()
+    cdef const char *wanted = NULL
+    if cap:
+        wanted = name
+    cdef const char *isa = nn_init(wanted)
     if isa == NULL:
         raise ImportError(f"NNCORE_ISA={cap!r}: this build has {', '.join(isas())}")
     return isa.decode()

@@ -1,0 +1,46 @@
+"""nncore: a neural-network core for Python. Eager like PyTorch, small, fast on CPU, the same bits on any number of threads.
+
+`import nncore as torch` runs a plain PyTorch training script; `nncore.keras` speaks Keras; `nncore.kernels` is the
+kernels themselves, for NumPy arrays.
+"""
+
+import importlib
+
+from nncore import autograd, config, kernels, random
+from nncore._core.tensor import DTYPES
+from nncore._core.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from nncore.config import get_num_threads, set_num_threads, show_config
+from nncore.ops import *  # noqa: F403
+from nncore.ops import __all__ as _ops
+from nncore.random import Generator, default_generator, get_rng_state, manual_seed, set_rng_state
+from nncore.tensor import Tensor
+
+__version__ = "0.1.0"
+
+float32, float64, int64, int32, uint8, bool = DTYPES
+float, double, long, int = float32, float64, int64, int32
+concat = concatenate = cat  # noqa: F405
+multiply, subtract, divide, true_divide, absolute, negative, clip = mul, sub, div, div, abs, neg, clamp  # noqa: F405
+
+_LAZY_MODULES = ("data", "datasets", "information", "io", "keras", "models", "nn", "optim", "training", "utils", "viz")
+_LAZY_NAMES = {"Model": "nncore.training", "save": "nncore.io", "load": "nncore.io"}
+
+__all__ = [
+    "DTYPES", "Generator", "Model", "Tensor", "autograd", "config", "default_generator", "enable_grad", "float32", "float64",
+    "get_num_threads", "get_rng_state", "inference_mode", "int32", "int64", "is_grad_enabled", "kernels", "load", "manual_seed",
+    "no_grad", "random", "save", "set_grad_enabled", "set_num_threads", "set_rng_state", "show_config", "uint8", *_LAZY_MODULES, *_ops,
+]
+
+
+def __getattr__(name):
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"nncore.{name}")
+    if name in _LAZY_NAMES:
+        value = getattr(importlib.import_module(_LAZY_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'nncore' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The compiled core: tensors, the tape, and the door to the C kernels."""

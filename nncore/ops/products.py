@@ -1,0 +1,184 @@
+"""Matrix products. Both passes of each run in csrc/cpu/gemm.c."""
+
+import math
+
+import numpy as np
+
+from nncore._core.kernels import KERNELS
+from nncore._core.tape import record
+from nncore.ops.convert import as_tensor, cast, result_dtype
+from nncore.ops.reduce import contiguous_array, sum_to
+
+_matmul, _linear_forward, _linear_backward = (KERNELS[name] for name in ("matmul", "linear_forward", "linear_backward"))
+
+# Activations a GEMM or a convolution can apply to its result while it is in a register, by name. Their order is
+# that of NN_ACT_* in csrc/include/nncore.h.
+ACTIVATIONS = {None: 0, "relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "silu": 5}
+# Those whose derivative is a function of the output, so that the fused forward pass keeps what backward needs.
+_BACKWARD_FROM_OUTPUT = {name: KERNELS[f"{name}_backward"] for name in ("relu", "sigmoid", "tanh")}
+
+
+def fused_activation(op, activation, recording):
+    """(code for the kernel, backward kernel or None, name of the op to apply afterwards or None)."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"{op}: argument 'activation' is {activation!r}, expected one of {', '.join(map(repr, ACTIVATIONS))}")
+    if recording and activation is not None and activation not in _BACKWARD_FROM_OUTPUT:
+        return 0, None, activation
+    return ACTIVATIONS[activation], _BACKWARD_FROM_OUTPUT.get(activation), None
+
+
+def _product(a, b):
+    """a @ b for arrays with at least two dimensions, broadcast over the others."""
+    if a.ndim == 2 and b.ndim == 2:
+        return _matmul(a[None], b[None])[0]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if b.ndim == 2 and a.flags.c_contiguous:  # one tall matrix instead of a batch
+        return _matmul(a.reshape(1, -1, a.shape[-1]), b[None]).reshape(*batch, a.shape[-2], b.shape[-1])
+    n = math.prod(batch)
+
+    def as_batch(x):
+        x = np.broadcast_to(x, batch + x.shape[-2:])
+        return x if x.ndim == 3 else x.reshape(n, *x.shape[-2:])
+
+    return _matmul(as_batch(a), as_batch(b)).reshape(*batch, a.shape[-2], b.shape[-1])
+
+
+def matmul(a, b):
+    """Matrix product a @ b, as NumPy defines it: vectors, matrices, and batches broadcast.
+
+    Args:
+        a: Tensor of shape (..., M, K) or (K,).
+        b: Tensor of shape (..., K, N) or (K,).
+
+    Returns:
+        Tensor of shape (..., M, N), without M or N where a or b is a vector.
+
+    Raises:
+        ValueError: the inner sizes differ.
+
+    Example:
+        >>> import nncore
+        >>> a = nncore.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> nncore.matmul(a, nncore.tensor([1.0, 1.0]))
+        tensor([3., 7.])
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    dtype = result_dtype(a, b)
+    if dtype.kind != "f":
+        raise TypeError(f"matmul: arguments have dtype {a.array.dtype} and {b.array.dtype}, expected float32 or float64")
+    a, b = cast(a, dtype), cast(b, dtype)
+    if a.array.ndim == 0 or b.array.ndim == 0:
+        raise ValueError(f"matmul: arguments have shapes {a.array.shape} and {b.array.shape}, expected at least one dimension each")
+    a_matrix = a.array if a.array.ndim > 1 else a.array[None]
+    b_matrix = b.array if b.array.ndim > 1 else b.array[:, None]
+    if a_matrix.shape[-1] != b_matrix.shape[-2]:
+        raise ValueError(f"matmul: argument 'b' has shape {b.array.shape}, expected {a_matrix.shape[-1]} rows for 'a' of shape {a.array.shape}")
+    try:
+        y = _product(a_matrix, b_matrix)
+    except ValueError as error:
+        if "broadcast" not in str(error):
+            raise
+        raise ValueError(f"matmul: arguments have shapes {a.array.shape} and {b.array.shape}, whose batches do not broadcast") from None
+    full = y.shape
+    if a.array.ndim == 1:
+        y = y[..., 0, :]
+    if b.array.ndim == 1:
+        y = y[..., 0]
+    a_shape, b_shape = a.array.shape, b.array.shape
+
+    def vjp(needs, dy):
+        dy = contiguous_array(dy).reshape(full)
+        da = sum_to(_product(dy, np.swapaxes(b_matrix, -1, -2)), a_matrix.shape).reshape(a_shape) if needs[0] else None
+        db = None
+        if needs[1] and b_matrix.ndim == 2 and a_matrix.ndim > 2:
+            rows = contiguous_array(a_matrix).reshape(-1, a_matrix.shape[-1])
+            db = _product(rows.T, dy.reshape(-1, dy.shape[-1])).reshape(b_shape)
+        elif needs[1]:
+            db = sum_to(_product(np.swapaxes(a_matrix, -1, -2), dy), b_matrix.shape).reshape(b_shape)
+        return da, db
+
+    vjp.__qualname__ = "matmul"
+    return record(y, (a, b), vjp, (a, b))
+
+
+def mm(a, b):
+    """Product of two matrices.
+
+    Example:
+        >>> import nncore
+        >>> nncore.mm(nncore.ones(2, 3), nncore.ones(3, 1)).shape
+        (2, 1)
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if a.array.ndim != 2 or b.array.ndim != 2:
+        raise ValueError(f"mm: arguments have shapes {a.array.shape} and {b.array.shape}, expected two matrices")
+    return matmul(a, b)
+
+
+def bmm(a, b):
+    """Product of two batches of matrices, (B, M, K) and (B, K, N).
+
+    Example:
+        >>> import nncore
+        >>> nncore.bmm(nncore.ones(5, 2, 3), nncore.ones(5, 3, 1)).shape
+        (5, 2, 1)
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if a.array.ndim != 3 or b.array.ndim != 3 or a.array.shape[0] != b.array.shape[0]:
+        raise ValueError(f"bmm: arguments have shapes {a.array.shape} and {b.array.shape}, expected (B, M, K) and (B, K, N)")
+    return matmul(a, b)
+
+
+def dot(a, b):
+    """Inner product of two vectors.
+
+    Example:
+        >>> import nncore
+        >>> nncore.dot(nncore.tensor([1.0, 2.0]), nncore.tensor([3.0, 4.0]))
+        tensor(11.)
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if a.array.ndim != 1 or b.array.ndim != 1:
+        raise ValueError(f"dot: arguments have shapes {a.array.shape} and {b.array.shape}, expected two vectors")
+    return matmul(a, b)
+
+
+def linear(x, weight, bias=None, activation=None):
+    """y = activation(x weight^T + bias), in one kernel.
+
+    Args:
+        x: Tensor of shape (..., in_features).
+        weight: Tensor of shape (out_features, in_features).
+        bias: Tensor of shape (out_features,). Default: none.
+        activation: None, "relu", "sigmoid", "tanh", "gelu" or "silu". Default: None.
+
+    Returns:
+        Tensor of shape (..., out_features).
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> import nncore
+        >>> x, weight = nncore.ones(1, 2), nncore.tensor([[1.0, 2.0], [-3.0, 0.0]])
+        >>> nncore.nn.functional.linear(x, weight, activation="relu")
+        tensor([[3., 0.]])
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    bias = None if bias is None else as_tensor(bias)
+    recording = x.requires_grad or weight.requires_grad or bias is not None and bias.requires_grad
+    code, activation_backward, afterwards = fused_activation("linear", activation, recording)
+    x_array, weight_array = x.array, weight.array
+    y = _linear_forward(x_array, weight_array, None if bias is None else bias.array, code)
+
+    def vjp(needs, dy):
+        if activation_backward is not None:
+            dy = activation_backward(dy, y)
+        return _linear_backward(dy, x_array, weight_array, want=needs)
+
+    vjp.__qualname__ = "linear"
+    result = record(y, (x, weight, bias), vjp, (x, weight, True) if activation_backward is not None else (x, weight))
+    return result if afterwards is None else getattr(result, afterwards)()
+
+
+__all__ = ["bmm", "dot", "linear", "matmul", "mm"]

@@ -1,0 +1,376 @@
+"""Reductions over one or several dimensions."""
+
+import math
+
+import numpy as np
+
+from nncore._core.kernels import KERNELS
+from nncore._core.tape import record
+from nncore._core.tensor import wrap_array
+from nncore.ops.convert import BOOL, INT64, as_tensor, cast, constant
+
+_sum, _max, _min, _argmax, _argmin = (KERNELS[name] for name in ("sum", "max", "min", "argmax", "argmin"))
+_copy, _mul, _div, _sub, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "sub", "eq"))
+
+
+def contiguous_array(array):
+    """`array` in C order, copied by the copy kernel if it is not."""
+    return array if array.flags.c_contiguous else _copy(array)
+
+
+def normalize_dims(op, dim, ndim):
+    """Sorted non-negative dimensions; None means all."""
+    if dim is None:
+        return tuple(range(ndim))
+    dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+    result = []
+    for d in dims:
+        if isinstance(d, bool) or not isinstance(d, (int, np.integer)):
+            raise TypeError(f"{op}: argument 'dim' is {d!r}, expected an integer")
+        if not -max(ndim, 1) <= d < max(ndim, 1):
+            raise IndexError(f"{op}: argument 'dim' is {d}, expected {-max(ndim, 1)} to {max(ndim, 1) - 1} for {ndim} dimensions")
+        result.append(int(d) % max(ndim, 1))
+    if len(set(result)) != len(result):
+        raise ValueError(f"{op}: argument 'dim' is {dim}, which names a dimension twice")
+    return tuple(sorted(result)) if ndim else ()
+
+
+def _as_outer_n_inner(array, dims):
+    """`array` as (outer, n, inner) with n the reduced dimensions, in an order that depends on shape and dims alone."""
+    shape = array.shape
+    if dims and dims != tuple(range(dims[0], dims[-1] + 1)):
+        kept = [d for d in range(array.ndim) if d not in dims]
+        array = array.transpose(kept + list(dims))
+        shape = array.shape
+        first, last = len(kept), array.ndim
+    else:
+        first, last = (dims[0], dims[-1] + 1) if dims else (array.ndim, array.ndim)
+    return contiguous_array(array).reshape(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
+
+
+def _reduced_shape(shape, dims, keepdim):
+    if keepdim:
+        return tuple(1 if d in dims else n for d, n in enumerate(shape))
+    return tuple(n for d, n in enumerate(shape) if d not in dims)
+
+
+def reduce_array(kernel, array, dims, keepdim=False):
+    """Apply a reduction kernel over dims of an array."""
+    return kernel(_as_outer_n_inner(array, dims)).reshape(_reduced_shape(array.shape, dims, keepdim))
+
+
+def sum_to(dy, shape):
+    """The gradient of a broadcast: dy summed over the dimensions along which an array of `shape` was stretched."""
+    if dy.shape == shape:
+        return dy
+    more = dy.ndim - len(shape)
+    dims = tuple(range(more)) + tuple(more + d for d, n in enumerate(shape) if n == 1 and dy.shape[more + d] != 1)
+    return reduce_array(_sum, dy, dims).reshape(shape)
+
+
+def _spread(dy, dims, shape, keepdim):
+    """The gradient of a sum: dy repeated along the reduced dimensions, as a view."""
+    return np.broadcast_to(dy if keepdim else np.expand_dims(dy, dims), shape)
+
+
+def sum(x, dim=None, keepdim=False, dtype=None):
+    """Sum over dimensions, by a fixed tree: the same bits for any number of threads.
+
+    Args:
+        x: Tensor.
+        dim: dimension or tuple of them. Default: all.
+        keepdim: keep the reduced dimensions with size 1. Default: False.
+        dtype: dtype to convert to first. Default: x's own; int64 for bool and integers.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.sum(nncore.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+        tensor([4., 6.])
+    """
+    x = as_tensor(x)
+    if dtype is not None:
+        x = cast(x, np.dtype(dtype))
+    elif x.array.dtype.kind != "f":
+        x = cast(x, INT64)
+    shape, dims = x.array.shape, normalize_dims("sum", dim, x.array.ndim)
+
+    def vjp(needs, dy):
+        return _spread(dy, dims, shape, keepdim)
+
+    vjp.__qualname__ = "sum"
+    return record(reduce_array(_sum, x.array, dims, keepdim), (x,), vjp)
+
+
+def mean(x, dim=None, keepdim=False):
+    """Mean over dimensions: the sum divided by the count.
+
+    Args:
+        x: Tensor, float32 or float64.
+        dim: dimension or tuple of them. Default: all.
+        keepdim: keep the reduced dimensions with size 1. Default: False.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.mean(nncore.tensor([1.0, 2.0, 6.0]))
+        tensor(3.)
+    """
+    x = as_tensor(x)
+    if x.array.dtype.kind != "f":
+        raise TypeError(f"mean: argument 'x' has dtype {x.array.dtype}, expected float32 or float64")
+    shape, dims = x.array.shape, normalize_dims("mean", dim, x.array.ndim)
+    count = constant(float(math.prod(shape[d] for d in dims)), x.array.dtype).array
+
+    def vjp(needs, dy):
+        return _spread(_div(dy, count), dims, shape, keepdim)
+
+    vjp.__qualname__ = "mean"
+    return record(_div(reduce_array(_sum, x.array, dims, keepdim), count), (x,), vjp)
+
+
+def var(x, dim=None, correction=1, keepdim=False, unbiased=None):
+    """Variance over dimensions: the sum of squared deviations from the mean, divided by (count - correction).
+
+    Args:
+        x: Tensor, float32 or float64.
+        dim: dimension or tuple of them. Default: all.
+        correction: 1 for the unbiased estimate (default), 0 for the variance of the data.
+        keepdim: keep the reduced dimensions with size 1. Default: False.
+        unbiased: torch's older name for correction=1.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.var(nncore.tensor([1.0, 2.0, 3.0]))
+        tensor(1.)
+    """
+    x = as_tensor(x)
+    correction = correction if unbiased is None else int(unbiased)
+    dims = normalize_dims("var", dim, x.array.ndim)
+    count = math.prod(x.array.shape[d] for d in dims)
+    deviation = x - mean(x, dims, keepdim=True)
+    total = sum(deviation * deviation, dims, keepdim)
+    return total / (float(count - correction) if count > correction else 0.0)
+
+
+def std(x, dim=None, correction=1, keepdim=False, unbiased=None):
+    """Standard deviation over dimensions: the square root of var().
+
+    Example:
+        >>> import nncore
+        >>> nncore.std(nncore.tensor([1.0, 2.0, 3.0]))
+        tensor(1.)
+    """
+    return var(x, dim, correction, keepdim, unbiased).sqrt()
+
+
+def _select(name, pick, dim_of_one):
+    """max or min along one dimension: (values, indices); the gradient goes to the first extremum."""
+
+    def op(x, dim, keepdim):
+        x = as_tensor(x)
+        (d,) = normalize_dims(name, dim, x.array.ndim) or (0,)
+        array = x.array if x.array.ndim else x.array.reshape(1)
+        indices = reduce_array(pick, array, (d,), True)
+        values = reduce_array(KERNELS[name], array, (d,), True)
+        out_shape = _reduced_shape(x.array.shape, (d,), keepdim) if x.array.ndim else ()
+        positions = np.arange(array.shape[d], dtype=INT64).reshape([-1 if i == d else 1 for i in range(array.ndim)])
+        shape = x.array.shape
+
+        def vjp(needs, dy, _):
+            zero = np.zeros((), dy.dtype)
+            return KERNELS["where"](_eq(positions, indices), dy.reshape(values.shape), zero).reshape(shape)
+
+        vjp.__qualname__ = name
+        return record((values.reshape(out_shape), indices.reshape(out_shape)), (x,), vjp)
+
+    return op
+
+
+_max_along, _min_along = _select("max", _argmax, 0), _select("min", _argmin, 0)
+
+
+def _extremum(name, kernel, along):
+    def op(x, dim=None, keepdim=False):
+        if dim is None:
+            return (amax if name == "max" else amin)(x)
+        return along(x, dim, keepdim)
+
+    largest = name == "max"
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"""{'Largest' if largest else 'Smallest'} element, or the pair (values, indices) along one dimension.
+
+    NaN wins. The gradient along a dimension goes to the first extremum; over all elements it is shared among equals.
+
+    Args:
+        x: Tensor.
+        dim: dimension. Default: all elements.
+        keepdim: keep the reduced dimension with size 1. Default: False.
+
+    Returns:
+        Tensor; with dim, a pair of Tensors.
+
+    Raises:
+        ValueError: there is nothing to reduce.
+
+    Example:
+        >>> import nncore
+        >>> nncore.{name}(nncore.tensor([3.0, 1.0]))
+        tensor({'3' if largest else '1'}.)
+        >>> values, indices = nncore.{name}(nncore.tensor([[3.0, 1.0]]), dim=1)
+        >>> indices
+        tensor([{0 if largest else 1}])
+    """
+    return op
+
+
+max, min = _extremum("max", _max, _max_along), _extremum("min", _min, _min_along)
+
+
+def _over_dims(name, kernel):
+    def op(x, dim=None, keepdim=False):
+        x = as_tensor(x)
+        array, dims = x.array, normalize_dims(name, dim, x.array.ndim)
+        y = reduce_array(kernel, array, dims, keepdim)
+
+        def vjp(needs, dy):  # equal extrema share the gradient
+            is_extremum = _copy(_eq(array, _spread(y, dims, array.shape, keepdim)), out=np.empty(array.shape, array.dtype))
+            share = _div(dy, reduce_array(_sum, is_extremum, dims, keepdim))
+            return _mul(is_extremum, _spread(share, dims, array.shape, keepdim))
+
+        vjp.__qualname__ = name
+        return record(y, (x,), vjp, (x,))
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"""{'Largest' if name == 'amax' else 'Smallest'} element over dimensions; equal ones share the gradient.
+
+    Args:
+        x: Tensor.
+        dim: dimension or tuple of them. Default: all.
+        keepdim: keep the reduced dimensions with size 1. Default: False.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.{name}(nncore.tensor([[3.0, 1.0], [0.0, 5.0]]), dim=0)
+        tensor([{'3., 5.' if name == 'amax' else '0., 1.'}])
+    """
+    return op
+
+
+amax, amin = _over_dims("amax", _max), _over_dims("amin", _min)
+
+
+def _position(name, kernel):
+    def op(x, dim=None, keepdim=False):
+        x = as_tensor(x)
+        dims = normalize_dims(name, dim, x.array.ndim)
+        if dim is not None and len(dims) > 1:
+            raise ValueError(f"{name}: argument 'dim' is {dim}, expected one dimension")
+        return wrap_array(reduce_array(kernel, x.array, dims, keepdim))
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"""Position of the {'largest' if name == 'argmax' else 'smallest'} element, the first of equals; NaN wins.
+
+    Args:
+        x: Tensor.
+        dim: dimension. Default: position in the flattened tensor.
+        keepdim: keep the reduced dimension with size 1. Default: False.
+
+    Returns:
+        int64 Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.{name}(nncore.tensor([1.0, 7.0, 0.0]))
+        tensor({1 if name == 'argmax' else 2})
+    """
+    return op
+
+
+argmax, argmin = _position("argmax", _argmax), _position("argmin", _argmin)
+
+
+def any(x, dim=None, keepdim=False):
+    """Whether any element is not zero.
+
+    Example:
+        >>> import nncore
+        >>> nncore.any(nncore.tensor([False, True]))
+        tensor(True)
+    """
+    return amax(as_tensor(x) != 0, dim, keepdim) if as_tensor(x).array.size else wrap_array(np.zeros((), BOOL))
+
+
+def all(x, dim=None, keepdim=False):
+    """Whether all elements are not zero.
+
+    Example:
+        >>> import nncore
+        >>> nncore.all(nncore.tensor([False, True]))
+        tensor(False)
+    """
+    return amin(as_tensor(x) != 0, dim, keepdim) if as_tensor(x).array.size else wrap_array(np.ones((), BOOL))
+
+
+def logsumexp(x, dim, keepdim=False):
+    """log(sum(exp(x))) without overflow.
+
+    Args:
+        x: Tensor.
+        dim: dimension or tuple of them.
+        keepdim: keep the reduced dimensions with size 1. Default: False.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.logsumexp(nncore.tensor([1000.0, 1000.0]), dim=0)
+        tensor(1000.6931)
+    """
+    x = as_tensor(x)
+    dims = normalize_dims("logsumexp", dim, x.array.ndim)
+    largest = reduce_array(_max, x.array, dims, True)
+    largest = wrap_array(np.where(np.isfinite(largest), largest, 0).astype(largest.dtype))
+    y = sum((x - largest).exp(), dims, True).log() + largest
+    return y if keepdim else y.reshape(_reduced_shape(x.array.shape, dims, False))
+
+
+def norm(x, p=2, dim=None, keepdim=False):
+    """(sum |x|^p)^(1/p) over dimensions.
+
+    Args:
+        x: Tensor.
+        p: 1, 2, math.inf or another positive order. Default: 2.
+        dim: dimension or tuple of them. Default: all.
+        keepdim: keep the reduced dimensions with size 1. Default: False.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.norm(nncore.tensor([3.0, 4.0]))
+        tensor(5.)
+    """
+    x = as_tensor(x)
+    if p in (2, "fro"):
+        return sum(x * x, dim, keepdim).sqrt()
+    if p == math.inf:
+        return amax(x.abs(), dim, keepdim)
+    if not p > 0:
+        raise ValueError(f"norm: argument 'p' is {p}, expected a positive number")
+    return sum(x.abs() ** p, dim, keepdim) ** (1 / p)
+
+
+__all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "std", "sum", "var"]

@@ -1,0 +1,569 @@
+"""Shapes: views of the same memory, joining, splitting, indexing."""
+
+import math
+
+import numpy as np
+
+from nncore._core.kernels import KERNELS
+from nncore._core.tape import record
+from nncore._core.tensor import TensorBase, wrap_array
+from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
+from nncore.ops.reduce import contiguous_array, normalize_dims, sum_to
+
+_copy, _gather_rows, _scatter_add_rows = (KERNELS[name] for name in ("copy", "gather_rows", "scatter_add_rows"))
+
+
+def _view(x, array, vjp, name):
+    """A tensor over a NumPy view of x's memory, with history."""
+    if not x.requires_grad:
+        return x.share(array)
+    vjp.__qualname__ = name
+    y = record(array, (x,), vjp)
+    return y.share(array) if y.node is None else _linked(x, y)
+
+
+def _linked(x, y):
+    view = x.share(y.array)
+    view.rebind(y)
+    return view
+
+
+def _size(op, size):
+    """A shape given as numbers or as one sequence."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = size[0]
+    for n in size:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+            raise TypeError(f"{op}: argument 'shape' holds {n!r}, expected integers")
+    return tuple(int(n) for n in size)
+
+
+def reshape(x, *shape):
+    """The same elements in another shape: a view where memory allows, else a copy.
+
+    Args:
+        x: Tensor.
+        *shape: the new sizes; one may be -1 and follows from the others.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.reshape(nncore.arange(6), (2, -1)).shape
+        (2, 3)
+    """
+    x = as_tensor(x)
+    shape = _size("reshape", shape)
+    array, old = x.array, x.array.shape
+    known = math.prod(n for n in shape if n != -1)
+    fits = array.size == known if -1 not in shape else shape.count(-1) == 1 and known and array.size % known == 0
+    if not fits or any(n < -1 for n in shape):
+        raise ValueError(f"reshape: argument 'shape' is {shape}, expected sizes for {array.size} elements of shape {old}")
+
+    def vjp(needs, dy):
+        return contiguous_array(dy).reshape(old)
+
+    try:
+        view = array.view()
+        view.shape = shape
+    except AttributeError:  # no view has this shape
+        vjp.__qualname__ = "reshape"
+        return record(_copy(array).reshape(shape), (x,), vjp)
+    return _view(x, view, vjp, "reshape")
+
+
+def flatten(x, start_dim=0, end_dim=-1):
+    """Join the dimensions start_dim .. end_dim, in row-major order.
+
+    Example:
+        >>> import nncore
+        >>> nncore.flatten(nncore.zeros(2, 3, 4), 1).shape
+        (2, 12)
+    """
+    x = as_tensor(x)
+    if x.array.ndim == 0:
+        return reshape(x, 1)
+    (first,), (last,) = normalize_dims("flatten", start_dim, x.array.ndim), normalize_dims("flatten", end_dim, x.array.ndim)
+    if first > last:
+        raise ValueError(f"flatten: argument 'start_dim' is {start_dim}, expected at most end_dim, {end_dim}")
+    shape = x.array.shape
+    return reshape(x, shape[:first] + (math.prod(shape[first:last + 1]),) + shape[last + 1:])
+
+
+def unflatten(x, dim, sizes):
+    """Split one dimension into several.
+
+    Example:
+        >>> import nncore
+        >>> nncore.unflatten(nncore.zeros(2, 12), 1, (3, 4)).shape
+        (2, 3, 4)
+    """
+    x = as_tensor(x)
+    (d,) = normalize_dims("unflatten", dim, x.array.ndim)
+    sizes = list(sizes)
+    if -1 in sizes:
+        known = math.prod(n for n in sizes if n != -1)
+        sizes[sizes.index(-1)] = x.array.shape[d] // known if known else 0
+    if math.prod(sizes) != x.array.shape[d]:
+        raise ValueError(f"unflatten: argument 'sizes' is {tuple(sizes)}, expected a product of {x.array.shape[d]}")
+    return reshape(x, x.array.shape[:d] + tuple(sizes) + x.array.shape[d + 1:])
+
+
+def permute(x, *dims):
+    """Reorder the dimensions, as a view.
+
+    Example:
+        >>> import nncore
+        >>> nncore.permute(nncore.zeros(2, 3, 4), (2, 0, 1)).shape
+        (4, 2, 3)
+    """
+    x = as_tensor(x)
+    dims = _size("permute", dims)
+    ndim = x.array.ndim
+    order = [d + ndim if d < 0 else d for d in dims]
+    if sorted(order) != list(range(ndim)):
+        raise ValueError(f"permute: argument 'dims' is {dims}, expected each of the {ndim} dimensions once")
+    back = np.argsort(order)
+
+    def vjp(needs, dy):
+        return dy.transpose(back)
+
+    return _view(x, x.array.transpose(order), vjp, "permute")
+
+
+def transpose(x, dim0, dim1):
+    """Swap two dimensions, as a view.
+
+    Example:
+        >>> import nncore
+        >>> nncore.transpose(nncore.zeros(2, 3), 0, 1).shape
+        (3, 2)
+    """
+    x = as_tensor(x)
+    ndim = x.array.ndim
+    if ndim == 0:
+        return x
+    (a,), (b,) = normalize_dims("transpose", dim0, ndim), normalize_dims("transpose", dim1, ndim)
+    order = list(range(ndim))
+    order[a], order[b] = b, a
+    return permute(x, order)
+
+
+def movedim(x, source, destination):
+    """Move one dimension to another place, as a view.
+
+    Example:
+        >>> import nncore
+        >>> nncore.movedim(nncore.zeros(2, 3, 4), 0, -1).shape
+        (3, 4, 2)
+    """
+    x = as_tensor(x)
+    (a,), (b,) = normalize_dims("movedim", source, x.array.ndim), normalize_dims("movedim", destination, x.array.ndim)
+    order = [d for d in range(x.array.ndim) if d != a]
+    order.insert(b, a)
+    return permute(x, order)
+
+
+def squeeze(x, dim=None):
+    """Drop dimensions of size 1: all, or the ones named.
+
+    Example:
+        >>> import nncore
+        >>> nncore.squeeze(nncore.zeros(1, 3, 1)).shape
+        (3,)
+    """
+    x = as_tensor(x)
+    dims = normalize_dims("squeeze", dim, x.array.ndim)
+    return reshape(x, tuple(n for d, n in enumerate(x.array.shape) if not (n == 1 and d in dims)))
+
+
+def unsqueeze(x, dim):
+    """Insert a dimension of size 1.
+
+    Example:
+        >>> import nncore
+        >>> nncore.unsqueeze(nncore.zeros(3), 0).shape
+        (1, 3)
+    """
+    x = as_tensor(x)
+    (d,) = normalize_dims("unsqueeze", dim, x.array.ndim + 1)
+    return reshape(x, x.array.shape[:d] + (1,) + x.array.shape[d:])
+
+
+def expand(x, *sizes):
+    """Stretch dimensions of size 1, as a view; -1 keeps a size.
+
+    Example:
+        >>> import nncore
+        >>> nncore.expand(nncore.zeros(1, 3), 2, -1).shape
+        (2, 3)
+    """
+    x = as_tensor(x)
+    sizes = _size("expand", sizes)
+    old = x.array.shape
+    more = len(sizes) - len(old)
+    target = tuple(old[i - more] if n == -1 and i >= more else n for i, n in enumerate(sizes))
+    try:
+        array = np.broadcast_to(x.array, target)
+    except ValueError:
+        raise ValueError(f"expand: argument 'sizes' is {sizes}, which shape {old} cannot be stretched to") from None
+
+    def vjp(needs, dy):
+        return sum_to(dy, old)
+
+    return _view(x, array, vjp, "expand")
+
+
+def contiguous(x):
+    """x itself if its memory is in row-major order, else a copy that is.
+
+    Example:
+        >>> import nncore
+        >>> nncore.contiguous(nncore.zeros(2, 3).T).array.flags.c_contiguous
+        True
+    """
+    return x if x.array.flags.c_contiguous else clone(x, "C")
+
+
+def clone(x, order="K"):
+    """A copy with history.
+
+    Example:
+        >>> import nncore
+        >>> x = nncore.zeros(1)
+        >>> nncore.clone(x).fill_(5.0), x
+        (tensor([5.]), tensor([0.]))
+    """
+    def vjp(needs, dy):
+        return dy
+
+    vjp.__qualname__ = "clone"
+    return record(_copy(x.array, out=np.empty_like(x.array, order=order, subok=False)), (x,), vjp)
+
+
+# ---- joining and splitting ----
+def cat(tensors, dim=0):
+    """Join tensors along a dimension.
+
+    Args:
+        tensors: sequence of Tensors, equal in shape but for `dim`.
+        dim: dimension to join along. Default: 0.
+
+    Returns:
+        Tensor.
+
+    Example:
+        >>> import nncore
+        >>> nncore.cat([nncore.zeros(2), nncore.ones(1)])
+        tensor([0., 0., 1.])
+    """
+    tensors = [as_tensor(t) for t in tensors]
+    if not tensors:
+        raise ValueError("cat: argument 'tensors' is empty, expected at least one Tensor")
+    first = tensors[0].array
+    (d,) = normalize_dims("cat", dim, first.ndim) or (0,)
+    for i, t in enumerate(tensors):
+        if t.array.ndim == 0 or t.array.ndim != first.ndim or t.array.shape[:d] + t.array.shape[d + 1:] != first.shape[:d] + first.shape[d + 1:]:
+            raise ValueError(f"cat: argument 'tensors' holds shape {t.array.shape} at position {i}, expected {first.shape} but for dim {d}")
+    dtype = tensors[0]
+    for t in tensors[1:]:
+        dtype = dtype if result_dtype(dtype, t) == dtype.array.dtype else t
+    tensors = [cast(t, dtype.array.dtype) for t in tensors]
+    ends = np.cumsum([t.array.shape[d] for t in tensors]).tolist()
+    starts = [0, *ends[:-1]]
+    shape = first.shape[:d] + (ends[-1],) + first.shape[d + 1:]
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])  # channels-last stays channels-last
+    y = np.empty([shape[axis] for axis in order], dtype.array.dtype).transpose(np.argsort(order))
+    before = (slice(None),) * d
+    for t, start, end in zip(tensors, starts, ends):
+        _copy(t.array, out=y[before + (slice(start, end),)])
+
+    def vjp(needs, dy):
+        return tuple(dy[before + (slice(start, end),)] if need else None for need, start, end in zip(needs, starts, ends))
+
+    vjp.__qualname__ = "cat"
+    return record(y, tuple(tensors), vjp)
+
+
+def stack(tensors, dim=0):
+    """Join tensors of one shape along a new dimension.
+
+    Example:
+        >>> import nncore
+        >>> nncore.stack([nncore.zeros(2), nncore.ones(2)]).shape
+        (2, 2)
+    """
+    return cat([unsqueeze(t, dim) for t in tensors], dim)
+
+
+def split(x, split_size_or_sections, dim=0):
+    """Views of consecutive parts: of a given size each (the last may be smaller), or of the given sizes.
+
+    Example:
+        >>> import nncore
+        >>> [part.shape for part in nncore.split(nncore.zeros(5), 2)]
+        [(2,), (2,), (1,)]
+    """
+    x = as_tensor(x)
+    (d,) = normalize_dims("split", dim, x.array.ndim)
+    n = x.array.shape[d]
+    if isinstance(split_size_or_sections, (int, np.integer)):
+        size = int(split_size_or_sections)
+        if size < 1:
+            raise ValueError(f"split: argument 'split_size' is {size}, expected at least 1")
+        sizes = [min(size, n - start) for start in range(0, max(n, 1), size)]
+    else:
+        sizes = list(split_size_or_sections)
+        if sum(sizes) != n or any(s < 0 for s in sizes):
+            raise ValueError(f"split: argument 'split_sections' is {sizes}, expected sizes that add up to {n}")
+    ends = np.cumsum(sizes).tolist()
+    before = (slice(None),) * d
+    return tuple(index(x, before + (slice(end - size, end),)) for size, end in zip(sizes, ends))
+
+
+def chunk(x, chunks, dim=0):
+    """Views of `chunks` consecutive parts, as equal as can be.
+
+    Example:
+        >>> import nncore
+        >>> [part.shape for part in nncore.chunk(nncore.zeros(5), 2)]
+        [(3,), (2,)]
+    """
+    x = as_tensor(x)
+    (d,) = normalize_dims("chunk", dim, x.array.ndim)
+    if chunks < 1:
+        raise ValueError(f"chunk: argument 'chunks' is {chunks}, expected at least 1")
+    return split(x, max(1, -(-x.array.shape[d] // chunks)), d)
+
+
+def unbind(x, dim=0):
+    """Views of the slices along a dimension.
+
+    Example:
+        >>> import nncore
+        >>> nncore.unbind(nncore.tensor([1.0, 2.0]))
+        (tensor(1.), tensor(2.))
+    """
+    x = as_tensor(x)
+    (d,) = normalize_dims("unbind", dim, x.array.ndim)
+    before = (slice(None),) * d
+    return tuple(index(x, before + (i,)) for i in range(x.array.shape[d]))
+
+
+def flip(x, dims):
+    """Reverse the order along dimensions, as a view.
+
+    Example:
+        >>> import nncore
+        >>> nncore.flip(nncore.tensor([1.0, 2.0]), 0)
+        tensor([2., 1.])
+    """
+    x = as_tensor(x)
+    dims = normalize_dims("flip", dims, x.array.ndim)
+    return index(x, tuple(slice(None, None, -1 if d in dims else 1) for d in range(x.array.ndim)))
+
+
+def pad(x, pad, mode="constant", value=0.0):
+    """Surround with a constant: pad = (left, right) of the last dimension, then of the one before, ...
+
+    Example:
+        >>> import nncore
+        >>> nncore.pad(nncore.ones(2), (1, 2))
+        tensor([0., 1., 1., 0., 0.])
+    """
+    x = as_tensor(x)
+    if mode != "constant":
+        raise ValueError(f"pad: argument 'mode' is {mode!r}, expected 'constant'")
+    if len(pad) % 2 or len(pad) > 2 * x.array.ndim or any(n < 0 for n in pad):
+        raise ValueError(f"pad: argument 'pad' is {tuple(pad)}, expected pairs of sizes for at most {x.array.ndim} dimensions")
+    widths = [(0, 0)] * (x.array.ndim - len(pad) // 2) + [tuple(pad[i:i + 2]) for i in range(len(pad) - 2, -1, -2)]
+    shape = tuple(n + before + after for n, (before, after) in zip(x.array.shape, widths))
+    inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.array.shape, widths))
+    y = _copy(np.broadcast_to(np.asarray(value, x.array.dtype), shape), out=np.empty(shape, x.array.dtype))
+    _copy(x.array, out=y[inside])
+
+    def vjp(needs, dy):
+        return dy[inside]
+
+    vjp.__qualname__ = "pad"
+    return record(y, (x,), vjp)
+
+
+def tril(x, diagonal=0):
+    """The lower triangle of the last two dimensions, zero above.
+
+    Example:
+        >>> import nncore
+        >>> nncore.tril(nncore.ones(2, 2)).tolist()
+        [[1.0, 0.0], [1.0, 1.0]]
+    """
+    x = as_tensor(x)
+    if x.array.ndim < 2:
+        raise ValueError(f"tril: argument 'x' has shape {x.array.shape}, expected at least 2 dimensions")
+    mask = np.tri(*x.array.shape[-2:], diagonal, dtype=bool)
+    array = x.array
+
+    def vjp(needs, dy):
+        return KERNELS["where"](mask, dy, np.zeros((), dy.dtype))
+
+    vjp.__qualname__ = "tril"
+    return record(KERNELS["where"](mask, array, np.zeros((), array.dtype)), (x,), vjp)
+
+
+# ---- indexing ----
+def _index_array(item):
+    """An index as NumPy wants it."""
+    if isinstance(item, TensorBase):
+        item = item.array
+    if isinstance(item, (list, np.ndarray)):
+        array = np.asarray(item)
+        if array.dtype.kind == "f" and array.size == 0:
+            array = array.astype(INT64)
+        if array.dtype.kind not in "biu":
+            raise TypeError(f"index: an index array has dtype {array.dtype}, expected integers or bool")
+        return array if array.dtype.kind == "b" else array.astype(INT64, copy=False)
+    return item
+
+
+def _is_basic(key):
+    return all(item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool) for item in key)
+
+
+def _key(key):
+    key = key if isinstance(key, tuple) else (key,)
+    return tuple(_index_array(item) for item in key)
+
+
+def _positions(shape, key):
+    """Positions in the flattened array of what an index picks, in NumPy's meaning of the index."""
+    return np.arange(math.prod(shape), dtype=INT64).reshape(shape)[key]
+
+
+def index(x, key):
+    """x[key]: a view for integers, slices, None and ...; a copy for index arrays and masks, as in NumPy.
+
+    Example:
+        >>> import nncore
+        >>> nncore.tensor([[1.0, 2.0], [3.0, 4.0]])[:, 1]
+        tensor([2., 4.])
+    """
+    x = as_tensor(x)
+    key = _key(key)
+    array = x.array
+    if _is_basic(key):
+        try:
+            view = array[key]
+        except IndexError as error:
+            raise IndexError(f"index: {error}, for shape {array.shape}") from None
+        view = view if isinstance(view, np.ndarray) else array[(*key, ...)]
+
+        def vjp(needs, dy):
+            dx = np.zeros(array.shape, dy.dtype)
+            _copy(dy, out=dx[(*key, ...)])
+            return dx
+
+        return _view(x, view, vjp, "index")
+    try:
+        if len(key) == 1 and isinstance(key[0], np.ndarray) and key[0].dtype == INT64 and array.ndim:
+            rows = key[0] + np.where(key[0] < 0, array.shape[0], 0) if (key[0] < 0).any() else key[0]
+            tail = array.shape[1:]
+        else:
+            rows, tail = _positions(array.shape, key), ()
+    except IndexError as error:
+        raise IndexError(f"index: {error}, for shape {array.shape}") from None
+    cols = math.prod(tail)
+    n = array.shape[0] if tail else array.size
+    try:
+        y = _gather_rows(contiguous_array(array).reshape(n, cols), rows).reshape(rows.shape + tail)
+    except ValueError as error:
+        raise IndexError(f"index: {str(error).partition(': ')[2]}, for shape {array.shape}") from None
+
+    def vjp(needs, dy):
+        return _scatter_add_rows(contiguous_array(dy).reshape(*rows.shape, cols), rows, n).reshape(array.shape)
+
+    vjp.__qualname__ = "index"
+    return record(y, (x,), vjp)
+
+
+def set_index(x, key, value):
+    """x[key] = value, in place; both x and value get their gradients."""
+    key = _key(key)
+    array = x.array
+    value = cast(as_tensor(value), array.dtype)
+    if not array.flags.writeable:
+        raise ValueError("index: the tensor's memory is read-only")
+    basic = _is_basic(key)
+    try:
+        target = array[(*key, ...)] if basic else None
+        shape = target.shape if basic else _positions(array.shape, key).shape
+    except IndexError as error:
+        raise IndexError(f"index: {error}, for shape {array.shape}") from None
+    v = value.array
+    while v.ndim > len(shape) and v.shape[0] == 1:
+        v = v[0]
+    try:
+        spread = np.broadcast_to(v, shape)
+    except ValueError:
+        raise ValueError(f"index: the value has shape {value.array.shape}, expected one that broadcasts to {shape}") from None
+    if np.may_share_memory(spread, array):
+        spread = spread.copy()
+
+    def write(to, source):
+        if basic:
+            _copy(source, out=to[(*key, ...)])
+        else:
+            to[key] = source
+
+    def vjp(needs, dy):
+        dx = None
+        if needs[0]:
+            dx = _copy(dy)
+            write(dx, np.zeros((), dy.dtype) if not basic else np.broadcast_to(np.zeros((), dy.dtype), shape))
+        return dx, sum_to(contiguous_array(dy[(*key, ...)] if basic else dy[key]), value.array.shape) if needs[1] else None
+
+    vjp.__qualname__ = "index"
+    modify(x, lambda: write(array, spread), (x, value), vjp)
+
+
+def modify(x, write, inputs, vjp):
+    """Change x's memory in place by calling write(), and give x the history of the change."""
+    history = record(x.array, inputs, vjp)
+    if history.node is not None:
+        if x.is_leaf and x.requires_grad:
+            raise RuntimeError("in-place: a leaf that requires a gradient cannot be changed while operations are recorded; use no_grad()")
+        if x.is_view:
+            raise RuntimeError("in-place: a view that takes part in a gradient cannot be changed; index the tensor it was taken from")
+    write()
+    x.changed()
+    if history.node is not None:
+        x.rebind(history)
+
+
+def one_hot(x, num_classes=-1):
+    """int64 tensor with a new last dimension: 1 at the class, 0 elsewhere.
+
+    Args:
+        x: int64 Tensor of classes, 0 or more.
+        num_classes: number of classes. Default: the largest class + 1.
+
+    Returns:
+        int64 Tensor of shape (*x.shape, num_classes).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.one_hot(nncore.tensor([0, 2]), 3).tolist()
+        [[1, 0, 0], [0, 0, 1]]
+    """
+    x = as_tensor(x)
+    if x.array.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: argument 'x' has dtype {x.array.dtype}, expected int64")
+    classes = int(x.array.max(initial=-1)) + 1 if num_classes == -1 else num_classes
+    if x.array.size and (x.array.min() < 0 or x.array.max() >= classes):
+        raise ValueError(f"one_hot: argument 'x' holds {x.array.min()} to {x.array.max()}, expected 0 to {classes - 1}")
+    hot = KERNELS["eq"](cast(x, INT64).array[..., None], np.arange(classes, dtype=INT64))
+    return wrap_array(_copy(hot, out=np.empty(hot.shape, INT64)))
+
+
+__all__ = ["cat", "chunk", "clone", "contiguous", "expand", "flatten", "flip", "index", "movedim", "one_hot", "pad", "permute",
+           "reshape", "split", "squeeze", "stack", "transpose", "tril", "unbind", "unflatten", "unsqueeze"]

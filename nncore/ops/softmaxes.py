@@ -1,0 +1,69 @@
+"""Softmax and its logarithm."""
+
+import numpy as np
+
+from nncore._core.kernels import KERNELS
+from nncore._core.tape import record
+from nncore.ops.convert import as_float
+from nncore.ops.reduce import normalize_dims
+
+
+def _along(name):
+    forward, backward = KERNELS[f"{name}_forward"], KERNELS[f"{name}_backward"]
+
+    def apply(x, dim):
+        x = as_float(name, x)
+        if x.array.ndim == 0:
+            return apply(x.reshape(1), 0).reshape(())
+        (d,) = normalize_dims(name, dim, x.array.ndim)
+        y = forward(np.moveaxis(x.array, d, -1))
+
+        def vjp(needs, dy):
+            return np.moveaxis(backward(np.moveaxis(dy, d, -1), y), -1, d)
+
+        vjp.__qualname__ = name
+        return record(np.moveaxis(y, -1, d), (x,), vjp, (True,))
+
+    return apply
+
+
+_softmax, _log_softmax = _along("softmax"), _along("log_softmax")
+
+
+def softmax(x, dim=-1):
+    """y = exp(x) / sum(exp(x)) along a dimension; positive, adds up to 1.
+
+    Args:
+        x: Tensor.
+        dim: dimension along which y adds up to 1. Default: the last.
+
+    Returns:
+        Tensor of the same shape. A slice of -inf alone gives NaN.
+
+    Example:
+        >>> import nncore
+        >>> nncore.softmax(nncore.tensor([0.0, 0.0]), dim=0)
+        tensor([0.5000, 0.5000])
+    """
+    return _softmax(x, dim)
+
+
+def log_softmax(x, dim=-1):
+    """y = x - log(sum(exp(x))) along a dimension, without overflow.
+
+    Args:
+        x: Tensor.
+        dim: dimension along which exp(y) adds up to 1. Default: the last.
+
+    Returns:
+        Tensor of the same shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.log_softmax(nncore.tensor([0.0, 0.0]), dim=0)
+        tensor([-0.6931, -0.6931])
+    """
+    return _log_softmax(x, dim)
+
+
+__all__ = ["log_softmax", "softmax"]
