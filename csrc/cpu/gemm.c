@@ -7,19 +7,22 @@
  * Source: Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008; loops as
  *   in Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015, but a panel of B is packed just before its use.
  *
- *   for each block of NN_MC rows                          packed A: NN_MC x NN_KC, stays in L2
- *     for each chunk of NN_KC inner indices
- *       for each panel of NN_NR columns                   packed B: NN_KC x NN_NR, stays in L1
- *         for each tile of up to NN_MR rows               C: in registers
+ *   for each block of up to NN_MC rows
+ *     for each chunk of NN_KC inner indices             pack A: NN_MC x NN_KC, stays in L2
+ *       for each block of up to NN_NC columns           pack B: NN_KC x NN_NC
+ *         for each panel of NN_NR columns               stays in L1
+ *           for each tile of up to NN_MR rows           in registers
  */
 #include "gemm.h"
 
 #include "activation.h"
 
-#define NN_MC (24 * NN_MR)
+/* Rows of a packed block of A, columns of a packed block of B: half, and an eighth to a quarter, of a usual L2. */
+#define NN_MC (12288 * NN_BYTES / (NN_KC * (int)sizeof(real)) / NN_MR * NN_MR)
+#define NN_NC (4 * NN_NR)
 #define TILE_VECS (NN_NR / NN_WIDTH)
 
-_Static_assert((NN_KC * NN_NR + NN_MC * NN_KC + NN_WIDTH) * sizeof(real) <= NN_SCRATCH, "the blocks exceed scratch");
+_Static_assert((NN_KC * (NN_NC + NN_MC) + NN_WIDTH) * sizeof(real) <= NN_GEMM_SCRATCH, "the blocks exceed scratch");
 
 /* Accumulators live in registers only if every loop over them is unrolled before the arrays are split up. */
 #ifdef __clang__
@@ -68,19 +71,30 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
         UNROLL
         for (int j = 0; j < vecs; j++) c[i][j] = (vec){0};
     }
-    for (int64_t k = t->depth; k > 0; k--) {
-        vec row[TILE_VECS];
-        UNROLL
-        for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const vec element = v_set1(i < half ? upper[i * a_row] : lower[(i - half) * a_row]);
+    const real *ahead = t->c;
+    for (int64_t left = t->depth; left > 0; left -= 64) {
+        if (left > 64) {
             UNROLL
-            for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
+            for (int i = 0; i < 5; i++, ahead += c_row) {
+                UNROLL
+                for (int j = 0; j < vecs; j++) __builtin_prefetch(ahead + j * NN_WIDTH, 1);
+            }
         }
-        upper += a_column;
-        lower += a_column;
-        b += b_row;
+        for (int64_t k = left < 64 ? left : 64; k > 0; k--) {
+            vec row[TILE_VECS];
+            UNROLL
+            for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                const vec element = v_set1(i < half ? upper[i * a_row] : lower[(i - half) * a_row]);
+                UNROLL
+                for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
+            }
+            __builtin_prefetch(upper + 16 * a_column);
+            upper += a_column;
+            lower += a_column;
+            b += b_row;
+        }
     }
     if (t->columns < vecs * NN_WIDTH) {
         real tile[NN_MR * NN_NR];
@@ -218,48 +232,67 @@ static void pack_matrix_b(real *panel, const void *matrix, int64_t first, int64_
 }
 
 /* ---- the loops ---------------------------------------------------------------------------------------------- */
-/* Rows begin .. end of tile i out of `tiles` nearly equal ones: full tiles and a thin last one would run slower. */
-static inline int64_t tile_begin(int64_t rows, int64_t i, int64_t tile_count) { return rows * i / tile_count; }
+NN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* C of rows x columns at (first_row, first_column), for one chunk of inner indices. */
-static void multiply_block(const nn_gemm *g, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns,
-                           int64_t k, int64_t depth, real *panel_b, real *block_a) {
+typedef struct {
+    nn_pack pack;
+    const void *source;
+    int64_t slab; /* inner indices per call */
+    int width;    /* of a panel */
+} packer;
+
+/* A matrix that does not run along k is read a slab at a time, for all panels: its rows then are read on, not left
+ * after the width of a panel. */
+static packer make_packer(nn_pack pack, nn_pack ready_packer, const void *source, int64_t k_stride,
+                          int width) {
+    if (pack) return (packer){pack, source, NN_KC, width};
+    return (packer){ready_packer, source, k_stride == 1 ? NN_KC : 16, width};
+}
+
+static void pack_panels(const packer *p, real *panels, int64_t first, int64_t n, int64_t step, int64_t k,
+                        int64_t depth) {
+    for (int64_t slab = 0; slab < depth; slab += p->slab) {
+        real *panel = panels + slab * p->width;
+        for (int64_t i = 0; i < n; i += step, panel += p->width * NN_KC)
+            p->pack(panel, p->source, first + i, smaller(step, n - i), k + slab, smaller(p->slab, depth - slab));
+    }
+}
+
+/* C[row .. row+rows, column .. column+columns] for one chunk of inner indices; rows <= NN_MC. */
+static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t column, int64_t columns, int64_t k,
+                           real *panels_a, real *panels_b) {
     const nn_matrix *a = g->a, *b = g->b;
     const bool pack_a = g->pack_a || columns > 4 * NN_NR;
     const bool pack_b = g->pack_b || b->column_stride != 1 || rows > 4 * NN_MR;
-    const nn_pack packer_a = g->pack_a ? g->pack_a : pack_matrix_a, packer_b = g->pack_b ? g->pack_b : pack_matrix_b;
-    const int64_t row_tiles = (rows + NN_MR - 1) / NN_MR;
+    const packer a_packer = make_packer(g->pack_a, pack_matrix_a, a, g->pack_a ? 1 : a->column_stride, NN_MR);
+    const packer b_packer = make_packer(g->pack_b, pack_matrix_b, b, g->pack_b ? 1 : b->row_stride, NN_NR);
+    const int64_t depth = smaller(NN_KC, g->K - k);
+    const int64_t row_tiles = (rows + NN_MR - 1) / NN_MR, height = (rows + row_tiles - 1) / row_tiles;
     const bool last = k + depth == g->K;
     tile_args t = {.c_row = g->row_stride, .depth = depth, .first = k == 0};
 
-    if (pack_a) {
-        for (int64_t i = 0; i < row_tiles; i++) {
-            const int64_t row = tile_begin(rows, i, row_tiles), height = tile_begin(rows, i + 1, row_tiles) - row;
-            packer_a(block_a + i * NN_MR * NN_KC, g->a, first_row + row, height, k, depth);
-        }
-    }
+    if (pack_a) pack_panels(&a_packer, panels_a, row, rows, height, k, depth);
     t.a_row = pack_a ? 1 : a->row_stride;
     t.a_column = pack_a ? NN_MR : a->column_stride;
-    for (int64_t j = 0; j < columns; j += NN_NR) {
-        t.columns = columns - j < NN_NR ? columns - j : NN_NR;
-        const bool narrow = t.columns <= NN_WIDTH;
-        if (pack_b || t.columns < NN_NR) {
-            packer_b(panel_b, g->b, first_column + j, t.columns, k, depth);
-            t.b = panel_b;
-            t.b_row = NN_NR;
-        } else {
-            t.b = b->data + k * b->row_stride + first_column + j;
-            t.b_row = b->row_stride;
-        }
-        t.bias = last && g->bias ? g->bias + first_column + j : NULL;
-        for (int64_t i = 0; i < row_tiles; i++) {
-            const int64_t row = tile_begin(rows, i, row_tiles), height = tile_begin(rows, i + 1, row_tiles) - row;
-            t.a = pack_a ? block_a + i * NN_MR * NN_KC
-                         : a->data + (first_row + row) * a->row_stride + k * a->column_stride;
-            t.c = g->c + (first_row + row) * g->row_stride + first_column + j;
-            tiles[height][!narrow](&t);
-            if (last && g->activation != NN_ACT_NONE)
-                for (int64_t r = 0; r < height; r++) nn_activate(t.c + r * g->row_stride, t.columns, g->activation);
+    for (int64_t block = 0; block < columns; block += NN_NC) {
+        const int64_t width = smaller(NN_NC, columns - block), whole = pack_b ? 0 : width / NN_NR * NN_NR;
+        pack_panels(&b_packer, panels_b, column + block + whole, width - whole, NN_NR, k, depth);
+        for (int64_t j = 0; j < width; j += NN_NR) {
+            const int64_t at = column + block + j;
+            t.b = j < whole ? b->data + k * b->row_stride + at : panels_b + (j - whole) * NN_KC;
+            t.b_row = j < whole ? b->row_stride : NN_NR;
+            t.columns = smaller(NN_NR, width - j);
+            t.bias = last && g->bias ? g->bias + at : NULL;
+            for (int64_t i = 0; i < rows; i += height) {
+                const int64_t tile_rows = smaller(height, rows - i);
+                t.a = pack_a ? panels_a + i / height * NN_MR * NN_KC
+                             : a->data + (row + i) * a->row_stride + k * a->column_stride;
+                t.c = g->c + (row + i) * g->row_stride + at;
+                tiles[tile_rows][t.columns > NN_WIDTH](&t);
+                if (last && g->activation != NN_ACT_NONE)
+                    for (int64_t r = 0; r < tile_rows; r++)
+                        nn_activate(t.c + r * g->row_stride, t.columns, g->activation);
+            }
         }
     }
 }
@@ -302,9 +335,9 @@ void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank) {
         multiply_nothing(g, row, row_end, column, column_end);
         return;
     }
-    real *panel_b = nn_scratch(team, rank), *block_a = panel_b + NN_KC * NN_NR;
-    for (int64_t i = row; i < row_end; i += NN_MC)
+    real *panels_b = nn_scratch(team, rank), *panels_a = panels_b + NN_KC * NN_NC;
+    const int64_t rows = row_end - row, blocks = (rows + NN_MC - 1) / NN_MC, height = (rows + blocks - 1) / blocks;
+    for (int64_t i = 0; i < rows; i += height)
         for (int64_t k = 0; k < g->K; k += NN_KC)
-            multiply_block(g, i, i + NN_MC < row_end ? NN_MC : row_end - i, column, column_end - column, k,
-                           k + NN_KC < g->K ? NN_KC : g->K - k, panel_b, block_a);
+            multiply_chunk(g, row + i, smaller(height, rows - i), column, column_end - column, k, panels_a, panels_b);
 }
