@@ -63,8 +63,8 @@ NN_INLINE nnv_reduced nnv_reduce_exp(vec x) {
     return (nnv_reduced){r, v_fma(k, minus_log2_tail, exact - r), nnv_bits(shifted)};
 }
 
-/* exp(r + r_tail) - 1 for |r| <= log(2)/2: r + (r^2 P(r) + r_tail), relative error 2^-26.2 and 2^-55.6 */
-NN_INLINE vec nnv_expm1_reduced(vec r, vec r_tail) {
+/* P of exp(r) - 1 = r + r^2 P(r) for |r| <= log(2)/2; relative error of the whole 2^-26.2 and 2^-55.6 */
+NN_INLINE vec nnv_exp_polynomial(vec r) {
 #if NN_IS_F32
     static const real c[] = {0.49999997f, 0.16666542f, 0.0416672044f, 0.00836664718f, 0.00138824992f};
 #else
@@ -73,8 +73,12 @@ NN_INLINE vec nnv_expm1_reduced(vec r, vec r_tail) {
                              2.4801504315434819e-05, 2.7557440562826006e-06, 2.7626444124924678e-07,
                              2.5041924576886426e-08};
 #endif
-    return r + v_fma(r * r, NNV_POLYNOMIAL(r, c), r_tail);
+    return NNV_POLYNOMIAL(r, c);
 }
+
+/* exp(r) - 1 and, where the last bit matters, exp(r + r_tail) - 1 */
+NN_INLINE vec nnv_expm1_reduced(vec r) { return v_fma(r * r, nnv_exp_polynomial(r), r); }
+NN_INLINE vec nnv_expm1_reduced_sum(vec r, vec r_tail) { return r + v_fma(r * r, nnv_exp_polynomial(r), r_tail); }
 
 /* 2^k (1 + p), k in two halves: only the last product rounds when the result is subnormal. */
 NN_INLINE vec nnv_scale_exp(vec p, uvec power) {
@@ -87,21 +91,22 @@ NN_INLINE vec nnv_clamp_exp(vec x) { return v_clamp(x, v_set1(NNV_REAL(-104, -74
 
 NN_INLINE vec nnv_exp(vec x) {
     const nnv_reduced a = nnv_reduce_exp(nnv_clamp_exp(x));
-    return nnv_scale_exp(nnv_expm1_reduced(a.r, v_set1(0)), a.power);
+    return nnv_scale_exp(nnv_expm1_reduced(a.r), a.power);
 }
 
 /* exp(x + x_tail), |x_tail| far below |x| */
 NN_INLINE vec nnv_exp_sum(vec x, vec x_tail) {
     const vec clamped = nnv_clamp_exp(x);
     const nnv_reduced a = nnv_reduce_exp(clamped);
-    const vec r_tail = v_select(v_eq(x, clamped), a.r_tail + x_tail, v_set1(0));
-    return nnv_scale_exp(nnv_expm1_reduced(a.r, r_tail), a.power);
+    x_tail = v_select(v_eq(x, clamped), x_tail, v_set1(0));
+    const vec r = a.r + x_tail, r_tail = a.r_tail + (x_tail - (r - a.r));
+    return nnv_scale_exp(nnv_expm1_reduced_sum(r, r_tail), a.power);
 }
 
 /* 2^k (p + 1) - 1 with p = exp(r) - 1, computed as 2 (2^(k-1) p + (2^(k-1) - 1/2)): 2^128 would overflow. */
 NN_INLINE vec nnv_expm1(vec x) {
     const nnv_reduced a = nnv_reduce_exp(v_clamp(x, v_set1(NNV_REAL(-20, -40)), v_set1(NNV_REAL(89, 710))));
-    const vec p = nnv_expm1_reduced(a.r, a.r_tail);
+    const vec p = nnv_expm1_reduced_sum(a.r, a.r_tail);
     const vec half_scale = nnv_exponent(a.power - nnv_ubroadcast(NNV_BIAS + 1));
     const vec y = v_fma(half_scale, p, half_scale - v_set1((real)0.5)) * v_set1(2);
     return v_copysign(v_select(v_eq(half_scale, v_set1((real)0.5)), p, y), x);
@@ -119,7 +124,10 @@ NN_INLINE vec nnv_tanh(vec x) {
 #endif
     const vec a = v_abs(x), square = a * a;
     const vec near = v_fma(a * square, NNV_POLYNOMIAL(square, c), a);
-    const vec far = v_set1(1) - v_set1(2) / (nnv_exp(a + a) + v_set1(1));
+    const nnv_reduced reduced = nnv_reduce_exp(v_clamp(a + a, v_set1(0), v_set1(NNV_REAL(20, 40))));
+    const vec scale = nnv_exponent(reduced.power - nnv_ubroadcast(NNV_BIAS));
+    const vec exp_plus_1 = v_fma(v_set1(1) + nnv_expm1_reduced(reduced.r), scale, v_set1(1));
+    const vec far = v_set1(1) - v_set1(2) / exp_plus_1;
     return v_copysign(v_select(v_lt(a, v_set1((real)0.6)), near, far), x);
 }
 
@@ -151,22 +159,19 @@ NN_INLINE nnv_split nnv_split_normal(vec x) {
     return (nnv_split){shifted - v_set1(shift + NNV_BIAS), m, exponent};
 }
 
-/* k log(2) + log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)): f - f^2/2 + f^3 P(f), relative error 2^-27.3 and 2^-56.6 */
+/* k log(2) + log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)). With s = f/(2 + f) and z = s^2, log(1 + f) is
+ * 2s + s z P(z) = f - (f^2/2 - s (f^2/2 + z P(z))); relative error 2^-30.2 and 2^-59.5. */
 NN_INLINE vec nnv_log_sum(vec k, vec f) {
 #if NN_IS_F32
-    static const real c[] = {0.333333313f, -0.250008225f, 0.200012267f, -0.166233525f,
-                             0.142017573f, -0.131602228f, 0.127616212f, -0.0763447136f};
+    static const real c[] = {0.666667759f, 0.399775296f, 0.298720658f};
 #else
-    static const real c[] = {0.33333333333333143,   -0.24999999999987968,  0.20000000000066506,  -0.16666666669826963,
-                             0.14285714280105513,   -0.12499999691376214,  0.11111111146728632,  -0.10000015208132121,
-                             0.090909239566233743,  -0.083329135224999851, 0.076915293364133844, -0.071494392737826831,
-                             0.066845944482593789,  -0.061966860739840264, 0.056683483924151457, -0.056777138052505123,
-                             0.065035314082565618,  -0.059819316150669953, 0.026152629111515023};
+    static const real c[] = {0x1.5555555555592p-1, 0x1.999999997fd39p-2, 0x1.24924941f9024p-2, 0x1.c71c52025f8dfp-3,
+                             0x1.74664073c4e8fp-3, 0x1.39a19046dfd91p-3, 0x1.2f072743e8df3p-3};
 #endif
-    const vec square = f * f;
-    vec tail = v_fma(square * f, NNV_POLYNOMIAL(f, c), square * v_set1((real)-0.5));
-    tail = v_fma(k, v_set1(NNV_REAL(1.4286068203094173e-06, 2.8235290563031577e-13)), tail);
-    return v_fma(k, v_set1(NNV_REAL(0x1.62e4p-1, 0x1.62e42fefa3p-1)), f + tail);
+    const vec s = f / (f + v_set1(2)), z = s * s, half_square = f * f * v_set1((real)0.5);
+    const vec k_tail = k * v_set1(NNV_REAL(1.4286068203094173e-06, 2.8235290563031577e-13));
+    const vec tail = v_fma(s, v_fma(z, NNV_POLYNOMIAL(z, c), half_square), k_tail);
+    return v_fma(k, v_set1(NNV_REAL(0x1.62e4p-1, 0x1.62e42fefa3p-1)), f + (tail - half_square));
 }
 
 /* y, the logarithm of a positive finite u, or what log says of any other u */
@@ -213,13 +218,13 @@ NN_INLINE vec nnv_erfcx_polynomial(vec s) {
     return s * NNV_POLYNOMIAL(s, c);
 }
 
-/* x P(x^2) for |x| < 1, relative error 2^-29.6 and 2^-62.7; beyond, 1 - exp(-x^2) erfcx(x). */
+/* x + x P(x^2) for |x| < 1, relative error 2^-29.6 and 2^-62.7; beyond, 1 - exp(-x^2) erfcx(x). */
 NN_INLINE vec nnv_erf(vec x) {
 #if NN_IS_F32
-    static const real c[] = {1.12837911f,    -0.37612626f,    0.112835854f,  -0.0268538129f,
+    static const real c[] = {0.128379166f,   -0.37612626f,    0.112835854f,  -0.0268538129f,
                              0.00518833008f, -0.000801021233f, 7.85391676e-05f};
 #else
-    static const real c[] = {1.1283791670955126,      -0.37612638903183748,    0.11283791670954857,
+    static const real c[] = {0.12837916709551257,     -0.37612638903183748,    0.11283791670954857,
                              -0.026866170645072882,   0.0052239776247807604,   -0.00085483269787363109,
                              0.00012055331036692991,  -1.49255935021197e-05,   1.6460972743542862e-06,
                              -1.6350024474844989e-07, 1.4657875013603282e-08,  -1.136564803731361e-09,
@@ -227,7 +232,7 @@ NN_INLINE vec nnv_erf(vec x) {
 #endif
     const vec magnitude = v_clamp(v_abs(x), v_set1(0), v_set1(NNV_REAL(4, 6)));
     const vec square = magnitude * magnitude;
-    const vec near = magnitude * NNV_POLYNOMIAL(square, c);
+    const vec near = v_fma(magnitude, NNV_POLYNOMIAL(square, c), magnitude);
     const vec s = v_set1(NNV_ERFCX_SCALE) / (v_set1(NNV_ERFCX_SCALE) + magnitude);
     const vec far = v_set1(1) - nnv_exp(v_neg(square)) * nnv_erfcx_polynomial(s);
     return v_copysign(v_select(v_lt(magnitude, v_set1(1)), near, far), x);

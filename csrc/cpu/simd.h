@@ -78,11 +78,15 @@ NN_INLINE vmask v_le(vec a, vec b) { return (vmask)(a <= b); }
 NN_INLINE vmask v_eq(vec a, vec b) { return (vmask)(a == b); }
 NN_INLINE vmask v_isnan(vec a) { return (vmask)(a != a); }
 NN_INLINE vmask v_not(vmask m) { return ~m; }
+#if NN_BYTES == 32
+NN_INLINE bool v_any(vmask m) { return _mm256_movemask_epi8((__m256i)m) != 0; }
+#else
 NN_INLINE bool v_any(vmask m) {
     nn_int any = 0;
     for (int lane = 0; lane < NN_WIDTH; lane++) any |= m[lane];
     return any != 0;
 }
+#endif
 #if NN_BYTES == 32 && NN_IS_F32
 NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m); }
 #elif NN_BYTES == 32
