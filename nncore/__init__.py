@@ -13,7 +13,7 @@ from nncore.config import get_num_threads, set_num_threads, show_config
 from nncore.ops import *  # noqa: F403
 from nncore.ops import __all__ as _ops
 from nncore.random import Generator, default_generator, get_rng_state, manual_seed, set_rng_state
-from nncore.tensor import Tensor
+from nncore._tensor import Tensor
 
 __version__ = "0.1.0"
 

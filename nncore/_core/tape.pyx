@@ -57,6 +57,12 @@ cdef class Node:
     def __repr__(self):
         return f"<{self.name}>"
 
+    def __hash__(self):
+        return self.sequence
+
+    def __eq__(self, other):
+        return self is other
+
     def __lt__(self, Node other):
         return self.sequence > other.sequence  # a heap pops the latest first
 
@@ -100,6 +106,7 @@ def record(y, tuple inputs, vjp, tuple saved=()):
     """
     cdef TensorBase t
     cdef Node node
+    cdef Version version
     cdef bint needed = False
     if nn_grad_enabled:
         for item in inputs:
@@ -154,11 +161,12 @@ def record(y, tuple inputs, vjp, tuple saved=()):
         node.versions = []
         for item in saved:
             if item is True:
-                for t in (outputs if isinstance(outputs, tuple) else (outputs,)):
-                    node.versions.append((version_of(t), version_of(t).count))
+                for output in (outputs if isinstance(outputs, tuple) else (outputs,)):
+                    version = version_of(<TensorBase> output)
+                    node.versions.append((version, version.count))
             else:
-                t = <TensorBase> item
-                node.versions.append((version_of(t), version_of(t).count))
+                version = version_of(<TensorBase?> item)
+                node.versions.append((version, version.count))
     return outputs
 
 

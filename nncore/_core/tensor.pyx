@@ -79,7 +79,8 @@ cdef class TensorBase:
 
     def changed(self):
         """Note that the memory was written to, so that backward() can refuse values that are no longer there."""
-        version_of(self).count += 1
+        cdef Version version = version_of(self)
+        version.count += 1
 
     def rebind(self, TensorBase other):
         """Take over the history of `other`, whose values were written into this tensor's memory."""

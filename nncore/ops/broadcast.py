@@ -9,7 +9,7 @@ from nncore._core.tape import record
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops import pointwise
 from nncore.ops.convert import BOOL, as_float, as_tensor, pair
-from nncore.ops.reduce import sum_to
+from nncore.ops.dims import sum_to
 
 _add, _sub, _mul, _div, _pow = (KERNELS[name] for name in ("add", "sub", "mul", "div", "pow"))
 _where, _eq, _ge, _gt = (KERNELS[name] for name in ("where", "eq", "ge", "gt"))

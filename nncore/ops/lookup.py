@@ -3,7 +3,7 @@
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import INT64, as_tensor, cast
-from nncore.ops.reduce import contiguous_array
+from nncore.ops.dims import contiguous_array
 
 _gather_rows, _scatter_add_rows = KERNELS["gather_rows"], KERNELS["scatter_add_rows"]
 

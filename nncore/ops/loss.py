@@ -7,7 +7,7 @@ from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
 from nncore.ops.lookup import embedding
-from nncore.ops.reduce import contiguous_array
+from nncore.ops.dims import contiguous_array
 from nncore.ops.reduce import mean as mean_of
 from nncore.ops.reduce import sum as sum_of
 

@@ -5,7 +5,7 @@ import numpy as np
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import as_tensor
-from nncore.ops.reduce import contiguous_array
+from nncore.ops.dims import contiguous_array
 
 _layer_forward, _layer_backward = KERNELS["layer_norm_forward"], KERNELS["layer_norm_backward"]
 _batch_forward, _batch_inference, _batch_backward = (

@@ -7,7 +7,7 @@ import numpy as np
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import as_tensor, cast, result_dtype
-from nncore.ops.reduce import contiguous_array, sum_to
+from nncore.ops.dims import contiguous_array, sum_to
 
 _matmul, _linear_forward, _linear_backward = (KERNELS[name] for name in ("matmul", "linear_forward", "linear_backward"))
 

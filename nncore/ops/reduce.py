@@ -8,64 +8,10 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import BOOL, INT64, as_tensor, cast, constant
+from nncore.ops.dims import normalize_dims, reduce_array, reduced_shape
 
 _sum, _max, _min, _argmax, _argmin = (KERNELS[name] for name in ("sum", "max", "min", "argmax", "argmin"))
-_copy, _mul, _div, _sub, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "sub", "eq"))
-
-
-def contiguous_array(array):
-    """`array` in C order, copied by the copy kernel if it is not."""
-    return array if array.flags.c_contiguous else _copy(array)
-
-
-def normalize_dims(op, dim, ndim):
-    """Sorted non-negative dimensions; None means all."""
-    if dim is None:
-        return tuple(range(ndim))
-    dims = dim if isinstance(dim, (tuple, list)) else (dim,)
-    result = []
-    for d in dims:
-        if isinstance(d, bool) or not isinstance(d, (int, np.integer)):
-            raise TypeError(f"{op}: argument 'dim' is {d!r}, expected an integer")
-        if not -max(ndim, 1) <= d < max(ndim, 1):
-            raise IndexError(f"{op}: argument 'dim' is {d}, expected {-max(ndim, 1)} to {max(ndim, 1) - 1} for {ndim} dimensions")
-        result.append(int(d) % max(ndim, 1))
-    if len(set(result)) != len(result):
-        raise ValueError(f"{op}: argument 'dim' is {dim}, which names a dimension twice")
-    return tuple(sorted(result)) if ndim else ()
-
-
-def _as_outer_n_inner(array, dims):
-    """`array` as (outer, n, inner) with n the reduced dimensions, in an order that depends on shape and dims alone."""
-    shape = array.shape
-    if dims and dims != tuple(range(dims[0], dims[-1] + 1)):
-        kept = [d for d in range(array.ndim) if d not in dims]
-        array = array.transpose(kept + list(dims))
-        shape = array.shape
-        first, last = len(kept), array.ndim
-    else:
-        first, last = (dims[0], dims[-1] + 1) if dims else (array.ndim, array.ndim)
-    return contiguous_array(array).reshape(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
-
-
-def _reduced_shape(shape, dims, keepdim):
-    if keepdim:
-        return tuple(1 if d in dims else n for d, n in enumerate(shape))
-    return tuple(n for d, n in enumerate(shape) if d not in dims)
-
-
-def reduce_array(kernel, array, dims, keepdim=False):
-    """Apply a reduction kernel over dims of an array."""
-    return kernel(_as_outer_n_inner(array, dims)).reshape(_reduced_shape(array.shape, dims, keepdim))
-
-
-def sum_to(dy, shape):
-    """The gradient of a broadcast: dy summed over the dimensions along which an array of `shape` was stretched."""
-    if dy.shape == shape:
-        return dy
-    more = dy.ndim - len(shape)
-    dims = tuple(range(more)) + tuple(more + d for d, n in enumerate(shape) if n == 1 and dy.shape[more + d] != 1)
-    return reduce_array(_sum, dy, dims).reshape(shape)
+_copy, _mul, _div, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "eq"))
 
 
 def _spread(dy, dims, shape, keepdim):
@@ -171,7 +117,7 @@ def std(x, dim=None, correction=1, keepdim=False, unbiased=None):
     return var(x, dim, correction, keepdim, unbiased).sqrt()
 
 
-def _select(name, pick, dim_of_one):
+def _select(name, pick):
     """max or min along one dimension: (values, indices); the gradient goes to the first extremum."""
 
     def op(x, dim, keepdim):
@@ -180,7 +126,7 @@ def _select(name, pick, dim_of_one):
         array = x.array if x.array.ndim else x.array.reshape(1)
         indices = reduce_array(pick, array, (d,), True)
         values = reduce_array(KERNELS[name], array, (d,), True)
-        out_shape = _reduced_shape(x.array.shape, (d,), keepdim) if x.array.ndim else ()
+        out_shape = reduced_shape(x.array.shape, (d,), keepdim) if x.array.ndim else ()
         positions = np.arange(array.shape[d], dtype=INT64).reshape([-1 if i == d else 1 for i in range(array.ndim)])
         shape = x.array.shape
 
@@ -194,7 +140,7 @@ def _select(name, pick, dim_of_one):
     return op
 
 
-_max_along, _min_along = _select("max", _argmax, 0), _select("min", _argmin, 0)
+_max_along, _min_along = _select("max", _argmax), _select("min", _argmin)
 
 
 def _extremum(name, kernel, along):
@@ -343,7 +289,7 @@ def logsumexp(x, dim, keepdim=False):
     largest = reduce_array(_max, x.array, dims, True)
     largest = wrap_array(np.where(np.isfinite(largest), largest, 0).astype(largest.dtype))
     y = sum((x - largest).exp(), dims, True).log() + largest
-    return y if keepdim else y.reshape(_reduced_shape(x.array.shape, dims, False))
+    return y if keepdim else y.reshape(reduced_shape(x.array.shape, dims, False))
 
 
 def norm(x, p=2, dim=None, keepdim=False):

@@ -8,7 +8,7 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
-from nncore.ops.reduce import contiguous_array, normalize_dims, sum_to
+from nncore.ops.dims import contiguous_array, normalize_dims, sum_to
 
 _copy, _gather_rows, _scatter_add_rows = (KERNELS[name] for name in ("copy", "gather_rows", "scatter_add_rows"))
 
@@ -435,6 +435,11 @@ def _key(key):
     return tuple(_index_array(item) for item in key)
 
 
+def _as_view(key):
+    """A basic index that gives an array even where it picks one element."""
+    return key if any(item is Ellipsis for item in key) else (*key, ...)
+
+
 def _positions(shape, key):
     """Positions in the flattened array of what an index picks, in NumPy's meaning of the index."""
     return np.arange(math.prod(shape), dtype=INT64).reshape(shape)[key]
@@ -456,11 +461,11 @@ def index(x, key):
             view = array[key]
         except IndexError as error:
             raise IndexError(f"index: {error}, for shape {array.shape}") from None
-        view = view if isinstance(view, np.ndarray) else array[(*key, ...)]
+        view = view if isinstance(view, np.ndarray) else array[_as_view(key)]
 
         def vjp(needs, dy):
             dx = np.zeros(array.shape, dy.dtype)
-            _copy(dy, out=dx[(*key, ...)])
+            _copy(dy, out=dx[_as_view(key)])
             return dx
 
         return _view(x, view, vjp, "index")
@@ -495,7 +500,7 @@ def set_index(x, key, value):
         raise ValueError("index: the tensor's memory is read-only")
     basic = _is_basic(key)
     try:
-        target = array[(*key, ...)] if basic else None
+        target = array[_as_view(key)] if basic else None
         shape = target.shape if basic else _positions(array.shape, key).shape
     except IndexError as error:
         raise IndexError(f"index: {error}, for shape {array.shape}") from None
@@ -511,7 +516,7 @@ def set_index(x, key, value):
 
     def write(to, source):
         if basic:
-            _copy(source, out=to[(*key, ...)])
+            _copy(source, out=to[_as_view(key)])
         else:
             to[key] = source
 
@@ -520,7 +525,7 @@ def set_index(x, key, value):
         if needs[0]:
             dx = _copy(dy)
             write(dx, np.zeros((), dy.dtype) if not basic else np.broadcast_to(np.zeros((), dy.dtype), shape))
-        return dx, sum_to(contiguous_array(dy[(*key, ...)] if basic else dy[key]), value.array.shape) if needs[1] else None
+        return dx, sum_to(contiguous_array(dy[_as_view(key)] if basic else dy[key]), value.array.shape) if needs[1] else None
 
     vjp.__qualname__ = "index"
     modify(x, lambda: write(array, spread), (x, value), vjp)

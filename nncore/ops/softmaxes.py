@@ -5,7 +5,7 @@ import numpy as np
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import as_float
-from nncore.ops.reduce import normalize_dims
+from nncore.ops.dims import normalize_dims
 
 
 def _along(name):
