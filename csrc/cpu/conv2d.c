@@ -17,6 +17,7 @@
 #include "activation.h"
 #include "column_sum.h"
 #include "gemm.h"
+#include "row.h"
 #include "window.h"
 
 /* ---- an image as a matrix of patches ------------------------------------------------------------------------ */
@@ -24,60 +25,68 @@
 /* Row (n, ph, pw) is the patch of KH x KW positions, C channels each, that starts at
  * h = start_h + ph * step_h, w = start_w + pw * step_w. Outside the image there are zeros. */
 typedef struct {
-    const real *image;           /* N images from the group's first channel */
-    int64_t H, W, pixel;         /* size; elements from pixel to pixel */
-    int64_t PH, PW;              /* patches per image */
-    int64_t KH, KW, C;           /* size of a patch */
+    const real *image;    /* N images, from the group's first channel */
+    int64_t H, W, pixel;  /* size; elements from pixel to pixel */
+    int64_t PH, PW;       /* patches per image */
+    int64_t KH, KW, C;    /* size of a patch */
     int64_t start_h, start_w, step_h, step_w, dilation_h, dilation_w;
-    int64_t first_row;           /* this patch is row 0 */
+    int64_t first_row;    /* this patch is row 0 */
 } patches;
 
 static const real zeros[NN_KC];
 
+/* A patch starts in row h of an image, w elements to the right of the row's begin. */
 typedef struct {
-    int64_t n, ph, pw;
-} patch_index;
+    const real *image;
+    int64_t ph, pw, h, w;
+} patch;
 
-NN_INLINE patch_index patch_at(const patches *p, int64_t row) {
+NN_INLINE patch patch_at(const patches *p, int64_t row) {
     row += p->first_row;
-    return (patch_index){row / (p->PH * p->PW), row / p->PW % p->PH, row % p->PW};
+    const int64_t n = row / (p->PH * p->PW), ph = row / p->PW % p->PH, pw = row % p->PW;
+    return (patch){p->image + n * p->H * p->W * p->pixel, ph, pw, p->start_h + ph * p->step_h,
+                   (p->start_w + pw * p->step_w) * p->pixel};
 }
 
-NN_INLINE void next_patch(const patches *p, patch_index *at) {
+NN_INLINE void next_patch(const patches *p, patch *at) {
+    at->w += p->step_w * p->pixel;
     if (++at->pw < p->PW) return;
     at->pw = 0;
+    at->w = p->start_w * p->pixel;
+    at->h += p->step_h;
     if (++at->ph < p->PH) return;
     at->ph = 0;
-    at->n++;
+    at->h = p->start_h;
+    at->image += p->H * p->W * p->pixel;
 }
 
-/* Patches fall into runs of consecutive elements of the image: one per row where nothing lies between the positions
- * of a row, else one per position. */
+/* Elements of a patch that are neighbours in the image: a row of it where nothing lies between its positions, else
+ * one position. They are h rows and w elements away from the patch's start. */
 typedef struct {
-    int64_t kh, kw;         /* the run's first position */
-    int64_t offset, length; /* elements offset .. offset + length of it */
+    int64_t h, w, length;
 } patch_run;
 
 NN_INLINE patch_run run_at(const patches *p, int64_t k, int64_t end) {
     const bool whole_rows = p->C == p->pixel && p->dilation_w == 1;
     const int64_t size = whole_rows ? p->KW * p->C : p->C, in_row = whole_rows ? 1 : p->KW;
     const int64_t run = k / size, offset = k % size;
-    return (patch_run){run / in_row, run % in_row, offset, size - offset < end - k ? size - offset : end - k};
+    return (patch_run){run / in_row * p->dilation_h, run % in_row * p->dilation_w * p->pixel + offset,
+                       size - offset < end - k ? size - offset : end - k};
 }
 
-/* The elements of a run in one patch: in the image, or zeros, or a copy in `line` where the image's edge cuts it. */
-NN_INLINE const real *run_elements(const patches *p, patch_index at, patch_run run, real *line) {
-    const int64_t h = p->start_h + at.ph * p->step_h + run.kh * p->dilation_h;
-    const int64_t w = p->start_w + at.pw * p->step_w + run.kw * p->dilation_w;
-    const int64_t before = -w * p->pixel - run.offset; /* elements left of the image */
-    const int64_t inside = before + p->W * p->pixel;   /* elements before its right edge */
-    if (h < 0 || h >= p->H || before >= run.length || inside <= 0) return zeros;
-    const real *row = p->image + (at.n * p->H + h) * p->W * p->pixel;
-    if (before <= 0 && inside >= run.length) return row - before;
-    memset(line, 0, (size_t)run.length * sizeof(real));
-    const int64_t begin = before > 0 ? before : 0, end = inside < run.length ? inside : run.length;
-    memcpy(line + begin, row + begin - before, (size_t)(end - begin) * sizeof(real));
+/* The part of a run that the image's edge leaves, in a line of zeros. */
+static const real *cut_run(const real *row, int64_t row_length, int64_t w, int64_t length, real *line) {
+    const int64_t begin = w < 0 ? -w : 0, end = w + length > row_length ? row_length - w : length;
+    memset(line, 0, (size_t)length * sizeof(real));
+    memcpy(line + begin, row + w + begin, (size_t)(end - begin) * sizeof(real));
     return line;
+}
+
+NN_INLINE const real *run_elements(const patches *p, const patch *at, patch_run run, real *line) {
+    const int64_t h = at->h + run.h, w = at->w + run.w, row_length = p->W * p->pixel;
+    if (h < 0 || h >= p->H || w >= row_length || w + run.length <= 0) return zeros;
+    const real *row = at->image + h * row_length;
+    return w >= 0 && w + run.length <= row_length ? row + w : cut_run(row, row_length, w, run.length, line);
 }
 
 /* ---- packing ------------------------------------------------------------------------------------------------ */
@@ -116,17 +125,16 @@ static void pack_patches(real *panel, const void *source, int64_t first, int64_t
     const patches *p = source;
     real lines[NN_MR][NN_KC];
     const real *rows[NN_MR];
-    patch_index at[NN_MR];
-    at[0] = patch_at(p, first);
-    for (int64_t i = 1; i < count; i++) {
-        at[i] = at[i - 1];
-        next_patch(p, &at[i]);
+    patch at[NN_MR], next = patch_at(p, first);
+    for (int64_t i = 0; i < count; i++) {
+        at[i] = next;
+        next_patch(p, &next);
     }
     for (int64_t i = count; i < NN_MR; i++) rows[i] = zeros;
     const int64_t end = k + depth;
     while (k < end) {
         const patch_run run = run_at(p, k, end);
-        for (int64_t i = 0; i < count; i++) rows[i] = run_elements(p, at[i], run, lines[i]);
+        for (int64_t i = 0; i < count; i++) rows[i] = run_elements(p, &at[i], run, lines[i]);
         pack_rows(panel, NN_MR, rows, run.length);
         panel += run.length * NN_MR;
         k += run.length;
@@ -138,10 +146,10 @@ static void pack_positions(real *panel, const void *source, int64_t first, int64
     const patches *p = source;
     for (int64_t i = 0; i < count;) {
         const patch_run run = run_at(p, first + i, first + count);
-        patch_index at = patch_at(p, k);
+        patch at = patch_at(p, k);
         for (int64_t kk = 0; kk < depth; kk++, next_patch(p, &at)) {
             real line[NN_MR];
-            const real *from = run_elements(p, at, run, line);
+            const real *from = run_elements(p, &at, run, line);
             real *to = panel + kk * NN_MR + i;
             int64_t j = 0;
             for (; j + 4 <= run.length; j += 4) memcpy(to + j, from + j, sizeof(quad));
@@ -205,13 +213,19 @@ static bool is_depthwise(const nn_conv2d_forward_args *a) {
            taps * a->C <= NN_SCRATCH / (int64_t)sizeof(real);
 }
 
-/* y += a * b */
-NN_INLINE void multiply_add(real *restrict y, const real *restrict a, const real *restrict b, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = nn_fma1(a[i], b[i], y[i]);
+/* One pixel's sum: y = sum over taps of a[tap] * b[tap], the taps in order. */
+static void sum_taps(real *y, const real *const *a, const real *const *b, int64_t taps, int64_t C) {
+    for (int64_t c = 0; c < C; c += NN_WIDTH) {
+        const int64_t n = C - c < NN_WIDTH ? C - c : NN_WIDTH;
+        vec sum = {0};
+        for (int64_t tap = 0; tap < taps; tap++) sum = v_fma(row_load(a[tap] + c, n), row_load(b[tap] + c, n), sum);
+        row_store(y + c, sum, n);
+    }
 }
 
 static void depthwise_forward(const nn_conv2d_forward_args *a, const nn_team *team, int rank) {
     const int64_t C = a->C;
+    const real *x[NN_KC], *weight[NN_KC];
     int64_t begin, end;
     nn_share(a->N * a->OH, 1, team, rank, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
@@ -219,14 +233,16 @@ static void depthwise_forward(const nn_conv2d_forward_args *a, const nn_team *te
         const int64_t ih = row % a->OH * a->stride_h - a->padding_h;
         const nn_range rows = nn_positions_inside(ih, a->KH, a->dilation_h, a->H);
         for (int64_t ow = 0; ow < a->OW; ow++) {
-            real *y = (real *)a->y + (row * a->OW + ow) * C;
             const int64_t iw = ow * a->stride_w - a->padding_w;
             const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
-            memset(y, 0, (size_t)C * sizeof(real));
+            int64_t taps = 0;
             for (int64_t kh = rows.begin; kh < rows.end; kh++)
-                for (int64_t kw = cols.begin; kw < cols.end; kw++)
-                    multiply_add(y, image + ((ih + kh * a->dilation_h) * a->W + iw + kw * a->dilation_w) * C,
-                                 (const real *)a->weight + (kh * a->KW + kw) * C, C);
+                for (int64_t kw = cols.begin; kw < cols.end; kw++, taps++) {
+                    x[taps] = image + ((ih + kh * a->dilation_h) * a->W + iw + kw * a->dilation_w) * C;
+                    weight[taps] = (const real *)a->weight + (kh * a->KW + kw) * C;
+                }
+            real *y = (real *)a->y + (row * a->OW + ow) * C;
+            sum_taps(y, x, weight, taps, C);
             if (a->bias) nn_add_to(y, a->bias, C);
             nn_activate(y, C, a->activation);
         }
@@ -235,26 +251,36 @@ static void depthwise_forward(const nn_conv2d_forward_args *a, const nn_team *te
 
 static void depthwise_dx(const nn_conv2d_backward_args *a, const nn_team *team, int rank) {
     const int64_t C = a->C;
+    const real *dy[NN_KC], *weight[NN_KC];
     int64_t begin, end;
     nn_share(a->N * a->H, 1, team, rank, &begin, &end);
     for (int64_t row = begin; row < end; row++) {
         const int64_t n = row / a->H, ih = row % a->H;
-        const nn_range over = nn_windows_over(ih, a->padding_h, (a->KH - 1) * a->dilation_h, a->stride_h, a->OH);
-        real *dx = (real *)a->dx + row * a->W * C;
-        memset(dx, 0, (size_t)(a->W * C) * sizeof(real));
-        for (int64_t oh = over.begin; oh < over.end; oh++) {
-            const int64_t offset = ih + a->padding_h - oh * a->stride_h, kh = offset / a->dilation_h;
-            if (kh * a->dilation_h != offset) continue; /* the row falls between two taps */
-            for (int64_t ow = 0; ow < a->OW; ow++) {
-                const real *dy = (const real *)a->dy + ((n * a->OH + oh) * a->OW + ow) * C;
-                const int64_t iw = ow * a->stride_w - a->padding_w;
-                const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
-                for (int64_t kw = cols.begin; kw < cols.end; kw++)
-                    multiply_add(dx + (iw + kw * a->dilation_w) * C, dy,
-                                 (const real *)a->weight + (kh * a->KW + kw) * C, C);
+        const phase_taps h = taps_of_phase(ih % a->stride_h, a->stride_h, a->padding_h, a->dilation_h, a->KH, a->H);
+        for (int64_t phase = 0; phase < a->stride_w && phase < a->W; phase++) {
+            const phase_taps w = taps_of_phase(phase, a->stride_w, a->padding_w, a->dilation_w, a->KW, a->W);
+            for (int64_t i = 0; i < w.pixels; i++) {
+                int64_t taps = 0;
+                for (int64_t tap_h = h.count - 1; tap_h >= 0; tap_h--) {
+                    const int64_t oh = h.position + ih / a->stride_h - tap_h * h.dilation;
+                    if (oh < 0 || oh >= a->OH) continue;
+                    for (int64_t tap_w = w.count - 1; tap_w >= 0; tap_w--) {
+                        const int64_t ow = w.position + i - tap_w * w.dilation;
+                        if (ow < 0 || ow >= a->OW) continue;
+                        const int64_t kh = h.first + tap_h * h.step, kw = w.first + tap_w * w.step;
+                        dy[taps] = (const real *)a->dy + ((n * a->OH + oh) * a->OW + ow) * C;
+                        weight[taps++] = (const real *)a->weight + (kh * a->KW + kw) * C;
+                    }
+                }
+                sum_taps((real *)a->dx + (row * a->W + phase + i * a->stride_w) * C, dy, weight, taps, C);
             }
         }
     }
+}
+
+/* y += a * b */
+NN_INLINE void multiply_add(real *restrict y, const real *restrict a, const real *restrict b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = nn_fma1(a[i], b[i], y[i]);
 }
 
 static void depthwise_dweight_chunk(real *sum, const void *source, int64_t chunk, void *scratch) {
@@ -418,10 +444,11 @@ static void phase_dx(const nn_conv2d_backward_args *a, int64_t group, int64_t ph
             dy.first_row = row;
             product.M = end - row < max_rows ? end - row : max_rows;
             NN_FN(gemm)(&product, &alone, 0);
-            patch_index at = patch_at(&dy, 0);
-            for (int64_t i = 0; i < product.M; i++, next_patch(&dy, &at)) {
-                const int64_t ih = phase_h + at.ph * a->stride_h, iw = phase_w + at.pw * a->stride_w;
-                real *dx = (real *)a->dx + ((at.n * a->H + ih) * a->W + iw) * a->C + group * a->I + column;
+            for (int64_t i = 0; i < product.M; i++) {
+                const int64_t n = (row + i) / (h.pixels * w.pixels);
+                const int64_t ih = phase_h + (row + i) / w.pixels % h.pixels * a->stride_h;
+                const int64_t iw = phase_w + (row + i) % w.pixels * a->stride_w;
+                real *dx = (real *)a->dx + ((n * a->H + ih) * a->W + iw) * a->C + group * a->I + column;
                 memcpy(dx, block + i * product.N, (size_t)product.N * sizeof(real));
             }
         }
