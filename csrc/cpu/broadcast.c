@@ -2,7 +2,7 @@
  *
  * Shapes: y is dense (copy: strided), inputs are views with the shape of y; a broadcast dimension has stride 0.
  * Parallel: the flattened elements of y are shared, so one long row and many short ones both spread; copies that
- *   transpose share tiles instead. Dimensions that lie behind each other in every operand are first made one.
+ *   transpose share strips of tiles instead. Dimensions that lie behind each other in every operand are first made one.
  * Numerics: one operation per element, so the same bits everywhere. maximum and minimum give NaN if either input is
  *   NaN, and b where the two are equal (0 and -0). Integers wrap; on bool, add is or, mul is and.
  *   copy converts as C does, and where C leaves it open: a float beyond the range of an integer type gives the nearest
@@ -15,7 +15,7 @@
 #endif
 
 /* ---- walking ---- */
-enum { MAX_OPERANDS = 4, SHARE = 64, TILE = 32 };
+enum { MAX_OPERANDS = 4, SHARE = 64, TILE = 16 };
 
 /* Nested loops over operands of one shape. Operand 0 is the output; strides are in bytes. */
 typedef struct {
@@ -26,8 +26,14 @@ typedef struct {
     char *data[MAX_OPERANDS];
 } loops;
 
-/* A run of n elements; operand k starts at data[k] and has stride[k]. */
-typedef void (*run_fn)(char *const *data, const int64_t *stride, int64_t n);
+/* The two innermost loops, or a part of them: operand k starts at data[k]. */
+typedef struct {
+    int64_t rows, n;
+    int64_t row_stride[MAX_OPERANDS], stride[MAX_OPERANDS];
+    char *data[MAX_OPERANDS];
+} plane;
+
+typedef void (*plane_fn)(const plane *p);
 
 static void add_operand(loops *l, const nn_view *view, size_t itemsize) {
     l->data[l->operands] = view->data;
@@ -91,44 +97,53 @@ static void simplify(loops *l, const nn_view *shape) {
             move_dimension(l, d, ++last);
         }
     }
-    l->ndim = last + 1;
-    if (ndim == 0) l->shape[0] = 1;
+    l->ndim = ndim > 0 ? last + 1 : 0;
+    while (l->ndim < 2) {
+        if (l->ndim == 1) move_dimension(l, 0, 1);
+        l->shape[0] = 1;
+        l->ndim++;
+    }
 }
 
-static void walk(const loops *l, run_fn run, const nn_team *team, int rank) {
-    int64_t begin, end, index[NN_MAX_DIM], stride[MAX_OPERANDS];
-    char *data[MAX_OPERANDS];
+static void walk(const loops *l, plane_fn run, const nn_team *team, int rank) {
+    const int inner = l->ndim - 1, middle = l->ndim - 2;
+    int64_t begin, end, index[NN_MAX_DIM];
     nn_share(l->n, SHARE, team, rank, &begin, &end);
     if (begin == end) return;
-    const int inner = l->ndim - 1;
+
+    plane p;
     for (int k = 0; k < l->operands; k++) {
-        data[k] = l->data[k];
-        stride[k] = l->stride[k][inner];
+        p.data[k] = l->data[k];
+        p.stride[k] = l->stride[k][inner];
+        p.row_stride[k] = l->stride[k][middle];
     }
     int64_t rest = begin;
     for (int d = inner; d >= 0; d--) {
         index[d] = rest % l->shape[d];
         rest /= l->shape[d];
-        for (int k = 0; k < l->operands; k++) data[k] += index[d] * l->stride[k][d];
+        for (int k = 0; k < l->operands; k++) p.data[k] += index[d] * l->stride[k][d];
     }
     for (;;) {
-        int64_t n = l->shape[inner] - index[inner];
-        if (n > end - begin) n = end - begin;
-        run(data, stride, n);
-        begin += n;
+        const int64_t row_left = l->shape[inner] - index[inner], left = end - begin;
+        const bool whole_rows = index[inner] == 0 && left >= row_left;
+        p.n = left < row_left ? left : row_left;
+        p.rows = !whole_rows ? 1 : left / p.n < l->shape[middle] - index[middle] ? left / p.n : l->shape[middle] - index[middle];
+        run(&p);
+        begin += p.rows * p.n;
         if (begin == end) return;
-        for (int k = 0; k < l->operands; k++) data[k] -= index[inner] * stride[k];
-        index[inner] = 0;
-        for (int d = inner - 1;; d--) {
-            for (int k = 0; k < l->operands; k++) data[k] += l->stride[k][d];
-            if (++index[d] < l->shape[d]) break;
-            for (int k = 0; k < l->operands; k++) data[k] -= l->shape[d] * l->stride[k][d];
-            index[d] = 0;
+        int d = whole_rows ? middle : inner;
+        int64_t steps = whole_rows ? p.rows : p.n;
+        for (;; steps = 1) {
+            for (int k = 0; k < l->operands; k++) p.data[k] += steps * l->stride[k][d];
+            index[d] += steps;
+            if (index[d] < l->shape[d]) break;
+            for (int k = 0; k < l->operands; k++) p.data[k] -= l->shape[d] * l->stride[k][d];
+            index[d--] = 0;
         }
     }
 }
 
-static void walk_binary(run_fn run, void *y, size_t itemsize, const nn_view *a, const nn_view *b, const nn_team *team,
+static void walk_binary(plane_fn run, void *y, size_t itemsize, const nn_view *a, const nn_view *b, const nn_team *team,
                         int rank) {
     loops l = {0};
     const nn_view y_view = dense_view(y, a);
@@ -158,36 +173,40 @@ static inline real nn_maximum(real a, real b) { return a > b ? a : b; }
 static inline real nn_minimum(real a, real b) { return a < b ? a : b; }
 #endif
 
-NN_INLINE void binary_run(real (*op)(real, real), char *const *data, const int64_t *stride, int64_t n) {
-    real *y = (real *)data[0];
-    const real *a = (const real *)data[1], *b = (const real *)data[2];
-    const int64_t a_stride = stride[1] / (int64_t)sizeof(real), b_stride = stride[2] / (int64_t)sizeof(real);
-    if (a_stride == 1 && b_stride == 1) {
-        for (int64_t i = 0; i < n; i++) y[i] = op(a[i], b[i]);
-    } else if (a_stride == 1 && b_stride == 0) {
-        const real b0 = b[0];
-        for (int64_t i = 0; i < n; i++) y[i] = op(a[i], b0);
-    } else if (a_stride == 0 && b_stride == 1) {
-        const real a0 = a[0];
-        for (int64_t i = 0; i < n; i++) y[i] = op(a0, b[i]);
-    } else {
-        for (int64_t i = 0; i < n; i++) y[i] = op(a[i * a_stride], b[i * b_stride]);
+NN_INLINE void binary_rows(real (*op)(real, real), const plane *p, int64_t a_stride, int64_t b_stride) {
+    for (int64_t row = 0; row < p->rows; row++) {
+        real *y = (real *)(p->data[0] + row * p->row_stride[0]);
+        const real *a = (const real *)(p->data[1] + row * p->row_stride[1]), a0 = *a;
+        const real *b = (const real *)(p->data[2] + row * p->row_stride[2]), b0 = *b;
+        for (int64_t i = 0; i < p->n; i++)
+            y[i] = op(a_stride == 0 ? a0 : a[i * a_stride], b_stride == 0 ? b0 : b[i * b_stride]);
     }
 }
 
+/* One loop for each pair of strides that can be vectorised, and one for the others. */
+NN_INLINE void binary_plane(real (*op)(real, real), const plane *p) {
+    const int64_t a_stride = p->stride[1] / (int64_t)sizeof(real), b_stride = p->stride[2] / (int64_t)sizeof(real);
+    if (a_stride == 1 && b_stride == 1)
+        binary_rows(op, p, 1, 1);
+    else if (a_stride == 1 && b_stride == 0)
+        binary_rows(op, p, 1, 0);
+    else if (a_stride == 0 && b_stride == 1)
+        binary_rows(op, p, 0, 1);
+    else
+        binary_rows(op, p, a_stride, b_stride);
+}
+
 #define X(op, doc)                                                                                             \
-    static void op##_run(char *const *data, const int64_t *stride, int64_t n) {                                \
-        binary_run(nn_##op, data, stride, n);                                                                  \
-    }                                                                                                          \
+    static void op##_plane(const plane *p) { binary_plane(nn_##op, p); }                                       \
     NN_DEFINE(op) {                                                                                            \
         const nn_##op##_args *a = args;                                                                        \
-        walk_binary(op##_run, a->y, sizeof(real), &a->a, &a->b, team, rank);                                   \
+        walk_binary(op##_plane, a->y, sizeof(real), &a->a, &a->b, team, rank);                                   \
     }
 NN_BINARY_ANY(X)
 #undef X
 
 #if NN_IS_FLOAT
-static void div_run(char *const *data, const int64_t *stride, int64_t n) { binary_run(nn_div, data, stride, n); }
+static void div_plane(const plane *p) { binary_plane(nn_div, p); }
 
 /* Up to NN_WIDTH elements, `stride` apart. */
 NN_INLINE vec load_strided(const real *x, int64_t stride, int64_t n) {
@@ -199,42 +218,50 @@ NN_INLINE vec load_strided(const real *x, int64_t stride, int64_t n) {
     return v;
 }
 
-static void pow_run(char *const *data, const int64_t *stride, int64_t n) {
-    real *y = (real *)data[0];
-    const real *a = (const real *)data[1], *b = (const real *)data[2];
-    const int64_t a_stride = stride[1] / (int64_t)sizeof(real), b_stride = stride[2] / (int64_t)sizeof(real);
-    for (int64_t i = 0; i < n; i += NN_WIDTH) {
-        const int64_t left = n - i < NN_WIDTH ? n - i : NN_WIDTH;
-        const vec power = nnv_pow(load_strided(a + i * a_stride, a_stride, left), load_strided(b + i * b_stride, b_stride, left));
-        v_store_n(y + i, power, left);
+static void pow_plane(const plane *p) {
+    const int64_t a_stride = p->stride[1] / (int64_t)sizeof(real), b_stride = p->stride[2] / (int64_t)sizeof(real);
+    for (int64_t row = 0; row < p->rows; row++) {
+        real *y = (real *)(p->data[0] + row * p->row_stride[0]);
+        const real *a = (const real *)(p->data[1] + row * p->row_stride[1]);
+        const real *b = (const real *)(p->data[2] + row * p->row_stride[2]);
+        for (int64_t i = 0; i < p->n; i += NN_WIDTH) {
+            const int64_t n = p->n - i < NN_WIDTH ? p->n - i : NN_WIDTH;
+            const vec base = load_strided(a + i * a_stride, a_stride, n);
+            v_store_n(y + i, nnv_pow(base, load_strided(b + i * b_stride, b_stride, n)), n);
+        }
     }
 }
 
 #define X(op, doc)                                                                                             \
     NN_DEFINE(op) {                                                                                            \
         const nn_##op##_args *a = args;                                                                        \
-        walk_binary(op##_run, a->y, sizeof(real), &a->a, &a->b, team, rank);                                   \
+        walk_binary(op##_plane, a->y, sizeof(real), &a->a, &a->b, team, rank);                                   \
     }
 NN_BINARY_FLOAT(X)
 #undef X
 #endif
 
 /* ---- y = a is so to b ---- */
-NN_INLINE void test_run(bool (*test)(real, real), char *const *data, const int64_t *stride, int64_t n) {
-    bool *y = (bool *)data[0];
-    const real *a = (const real *)data[1], *b = (const real *)data[2];
-    const int64_t a_stride = stride[1] / (int64_t)sizeof(real), b_stride = stride[2] / (int64_t)sizeof(real);
-    if (a_stride == 1 && b_stride == 1) {
-        for (int64_t i = 0; i < n; i++) y[i] = test(a[i], b[i]);
-    } else if (a_stride == 1 && b_stride == 0) {
-        const real b0 = b[0];
-        for (int64_t i = 0; i < n; i++) y[i] = test(a[i], b0);
-    } else if (a_stride == 0 && b_stride == 1) {
-        const real a0 = a[0];
-        for (int64_t i = 0; i < n; i++) y[i] = test(a0, b[i]);
-    } else {
-        for (int64_t i = 0; i < n; i++) y[i] = test(a[i * a_stride], b[i * b_stride]);
+NN_INLINE void test_rows(bool (*test)(real, real), const plane *p, int64_t a_stride, int64_t b_stride) {
+    for (int64_t row = 0; row < p->rows; row++) {
+        bool *restrict y = (bool *)(p->data[0] + row * p->row_stride[0]);
+        const real *a = (const real *)(p->data[1] + row * p->row_stride[1]), a0 = *a;
+        const real *b = (const real *)(p->data[2] + row * p->row_stride[2]), b0 = *b;
+        for (int64_t i = 0; i < p->n; i++)
+            y[i] = test(a_stride == 0 ? a0 : a[i * a_stride], b_stride == 0 ? b0 : b[i * b_stride]);
     }
+}
+
+NN_INLINE void test_plane(bool (*test)(real, real), const plane *p) {
+    const int64_t a_stride = p->stride[1] / (int64_t)sizeof(real), b_stride = p->stride[2] / (int64_t)sizeof(real);
+    if (a_stride == 1 && b_stride == 1)
+        test_rows(test, p, 1, 1);
+    else if (a_stride == 1 && b_stride == 0)
+        test_rows(test, p, 1, 0);
+    else if (a_stride == 0 && b_stride == 1)
+        test_rows(test, p, 0, 1);
+    else
+        test_rows(test, p, a_stride, b_stride);
 }
 
 #define X(op, symbol, doc)                                                                                     \
@@ -247,43 +274,39 @@ NN_LOGIC(X)
 #undef X
 
 #define X(op, symbol, doc)                                                                                     \
-    static void op##_run(char *const *data, const int64_t *stride, int64_t n) {                                \
-        test_run(nn_##op, data, stride, n);                                                                    \
-    }                                                                                                          \
+    static void op##_plane(const plane *p) { test_plane(nn_##op, p); }                                         \
     NN_DEFINE(op) {                                                                                            \
         const nn_##op##_args *a = args;                                                                        \
-        walk_binary(op##_run, a->y, sizeof(bool), &a->a, &a->b, team, rank);                                   \
+        walk_binary(op##_plane, a->y, sizeof(bool), &a->a, &a->b, team, rank);                                   \
     }
 NN_COMPARE(X)
 NN_LOGIC(X)
 #undef X
 
 /* ---- where ---- */
-static void where_run(char *const *data, const int64_t *stride, int64_t n) {
-    real *y = (real *)data[0];
-    const bool *condition = (const bool *)data[1];
-    const real *a = (const real *)data[2], *b = (const real *)data[3];
-    const int64_t a_stride = stride[2] / (int64_t)sizeof(real), b_stride = stride[3] / (int64_t)sizeof(real);
-    if (stride[1] == 1 && a_stride == 1 && b_stride == 1) {
-        for (int64_t i = 0; i < n; i++) {
-            const real from_a = a[i], from_b = b[i]; /* read both: a select, not a branch */
-            y[i] = condition[i] ? from_a : from_b;
+NN_INLINE void where_rows(const plane *p, int64_t condition_stride, int64_t a_stride, int64_t b_stride) {
+    for (int64_t row = 0; row < p->rows; row++) {
+        real *y = (real *)(p->data[0] + row * p->row_stride[0]);
+        const uint8_t *condition = (const uint8_t *)(p->data[1] + row * p->row_stride[1]);
+        const real *a = (const real *)(p->data[2] + row * p->row_stride[2]), a0 = *a;
+        const real *b = (const real *)(p->data[3] + row * p->row_stride[3]), b0 = *b;
+        for (int64_t i = 0; i < p->n; i++) { /* both are read, so that it is a select and no branch */
+            const real from_a = a_stride == 0 ? a0 : a[i * a_stride], from_b = b_stride == 0 ? b0 : b[i * b_stride];
+            y[i] = condition[i * condition_stride] != 0 ? from_a : from_b;
         }
-    } else if (stride[1] == 1 && a_stride == 1 && b_stride == 0) {
-        const real b0 = b[0];
-        for (int64_t i = 0; i < n; i++) {
-            const real from_a = a[i];
-            y[i] = condition[i] ? from_a : b0;
-        }
-    } else if (stride[1] == 1 && a_stride == 0 && b_stride == 1) {
-        const real a0 = a[0];
-        for (int64_t i = 0; i < n; i++) {
-            const real from_b = b[i];
-            y[i] = condition[i] ? a0 : from_b;
-        }
-    } else {
-        for (int64_t i = 0; i < n; i++) y[i] = condition[i * stride[1]] ? a[i * a_stride] : b[i * b_stride];
     }
+}
+
+static void where_plane(const plane *p) {
+    const int64_t a_stride = p->stride[2] / (int64_t)sizeof(real), b_stride = p->stride[3] / (int64_t)sizeof(real);
+    if (p->stride[1] == 1 && a_stride == 1 && b_stride == 1)
+        where_rows(p, 1, 1, 1);
+    else if (p->stride[1] == 1 && a_stride == 1 && b_stride == 0)
+        where_rows(p, 1, 1, 0);
+    else if (p->stride[1] == 1 && a_stride == 0 && b_stride == 1)
+        where_rows(p, 1, 0, 1);
+    else
+        where_rows(p, p->stride[1], a_stride, b_stride);
 }
 
 NN_DEFINE(where) {
@@ -295,7 +318,7 @@ NN_DEFINE(where) {
     add_operand(&l, &a->a, sizeof(real));
     add_operand(&l, &a->b, sizeof(real));
     simplify(&l, &a->condition);
-    walk(&l, where_run, team, rank);
+    walk(&l, where_plane, team, rank);
 }
 
 /* ---- copy ---- */
@@ -321,32 +344,39 @@ static inline real from_b8(bool x) { return (real)x; }
 
 typedef real (*load_fn)(const char *x);
 
-NN_INLINE void copy_run(load_fn load, int64_t x_size, char *const *data, const int64_t *stride, int64_t n) {
-    real *y = (real *)data[0];
-    const char *x = data[1];
-    const int64_t y_stride = stride[0] / (int64_t)sizeof(real), x_stride = stride[1];
-    if (y_stride == 1 && x_stride == x_size) {
-        for (int64_t i = 0; i < n; i++) y[i] = load(x + i * x_size);
-    } else if (y_stride == 1 && x_stride == 0) {
-        const real x0 = load(x);
-        for (int64_t i = 0; i < n; i++) y[i] = x0;
-    } else {
-        for (int64_t i = 0; i < n; i++) y[i * y_stride] = load(x + i * x_stride);
+NN_INLINE void copy_rows(load_fn load, const plane *p, int64_t y_stride, int64_t x_stride) {
+    for (int64_t row = 0; row < p->rows; row++) {
+        real *y = (real *)(p->data[0] + row * p->row_stride[0]);
+        const char *x = p->data[1] + row * p->row_stride[1];
+        for (int64_t i = 0; i < p->n; i++) y[i * y_stride] = load(x + i * x_stride);
     }
 }
 
-/* A tile of rows x cols elements that y holds row by row and x column by column, by way of a buffer, so that whole cache
- * lines are read and written however far apart rows and columns are. */
-NN_INLINE void copy_tile(load_fn load, int64_t x_size, real *y, int64_t y_stride, const char *x, int64_t x_stride,
-                         int64_t rows, int64_t cols) {
-    real tile[TILE][TILE];
-    for (int64_t col = 0; col < cols; col++)
-        for (int64_t row = 0; row < rows; row++) tile[row][col] = load(x + col * x_stride + row * x_size);
-    for (int64_t row = 0; row < rows; row++)
-        for (int64_t col = 0; col < cols; col++) y[row * y_stride + col] = tile[row][col];
+NN_INLINE void copy_plane(load_fn load, int64_t x_size, const plane *p) {
+    const int64_t y_stride = p->stride[0] / (int64_t)sizeof(real);
+    if (y_stride == 1 && p->stride[1] == x_size)
+        copy_rows(load, p, 1, x_size);
+    else if (y_stride == 1 && p->stride[1] == 0)
+        copy_rows(load, p, 1, 0);
+    else
+        copy_rows(load, p, y_stride, p->stride[1]);
 }
 
-typedef void (*tile_fn)(real *y, int64_t y_stride, const char *x, int64_t x_stride, int64_t rows, int64_t cols);
+/* y, dense along its rows, is x, dense along its columns, transposed: in tiles, so that the cache lines of both stay
+ * while they are used. */
+NN_INLINE void copy_transposed(load_fn load, int64_t x_size, const plane *p) {
+    for (int64_t left = 0; left < p->n; left += TILE) {
+        const int64_t width = p->n - left < TILE ? p->n - left : TILE;
+        const char *x = p->data[1] + left * p->stride[1];
+        for (int64_t row = 0; row < p->rows; row++) {
+            real *restrict y = (real *)(p->data[0] + row * p->row_stride[0]) + left;
+            if (width == TILE)
+                for (int64_t i = 0; i < TILE; i++) y[i] = load(x + row * x_size + i * p->stride[1]);
+            else
+                for (int64_t i = 0; i < width; i++) y[i] = load(x + row * x_size + i * p->stride[1]);
+        }
+    }
+}
 
 #define X(suffix, ctype, name)                                                                                 \
     static inline real load_##suffix(const char *x) {                                                          \
@@ -354,22 +384,16 @@ typedef void (*tile_fn)(real *y, int64_t y_stride, const char *x, int64_t x_stri
         memcpy(&value, x, sizeof value);                                                                       \
         return from_##suffix(value);                                                                           \
     }                                                                                                          \
-    static void copy_run_##suffix(char *const *data, const int64_t *stride, int64_t n) {                       \
-        copy_run(load_##suffix, sizeof(ctype), data, stride, n);                                               \
-    }                                                                                                          \
-    static void copy_tile_##suffix(real *y, int64_t y_stride, const char *x, int64_t x_stride, int64_t rows,   \
-                                   int64_t cols) {                                                             \
-        copy_tile(load_##suffix, sizeof(ctype), y, y_stride, x, x_stride, rows, cols);                         \
-    }
+    static void copy_plane_##suffix(const plane *p) { copy_plane(load_##suffix, sizeof(ctype), p); }           \
+    static void copy_transposed_##suffix(const plane *p) { copy_transposed(load_##suffix, sizeof(ctype), p); }
 NN_DTYPES(X)
 #undef X
 
 static const struct {
-    run_fn run;
-    tile_fn tile;
+    plane_fn plane, transposed;
     size_t itemsize;
 } copy_from[] = {
-#define X(suffix, ctype, name) [NN_##suffix] = {copy_run_##suffix, copy_tile_##suffix, sizeof(ctype)},
+#define X(suffix, ctype, name) [NN_##suffix] = {copy_plane_##suffix, copy_transposed_##suffix, sizeof(ctype)},
     NN_DTYPES(X)
 #undef X
 };
@@ -384,26 +408,30 @@ static int transposed_dimension(const loops *l, size_t x_size) {
     return -1;
 }
 
-static void walk_tiles(loops *l, int dense, tile_fn tile, const nn_team *team, int rank) {
-    swap_dimensions(l, dense, l->ndim - 2);
-    const int row_dim = l->ndim - 2, col_dim = l->ndim - 1;
-    const int64_t rows = l->shape[row_dim], cols = l->shape[col_dim];
-    const int64_t y_stride = l->stride[0][row_dim], x_stride = l->stride[1][col_dim];
-    const int64_t row_tiles = (rows + TILE - 1) / TILE, col_tiles = (cols + TILE - 1) / TILE;
+/* The ranks share strips of TILE rows: rows along the dimension where x is dense. */
+static void walk_transposed(loops *l, int dense, plane_fn run, const nn_team *team, int rank) {
+    const int inner = l->ndim - 1, middle = l->ndim - 2;
+    swap_dimensions(l, dense, middle);
+    const int64_t rows = l->shape[middle], strips = (rows + TILE - 1) / TILE;
+    plane p = {.n = l->shape[inner]};
+    for (int k = 0; k < 2; k++) {
+        p.stride[k] = l->stride[k][inner];
+        p.row_stride[k] = l->stride[k][middle];
+    }
     int64_t begin, end;
-    nn_share(l->n / (rows * cols) * row_tiles * col_tiles, 1, team, rank, &begin, &end);
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t col = item % col_tiles * TILE, row = item / col_tiles % row_tiles * TILE;
-        int64_t rest = item / col_tiles / row_tiles;
-        char *y = l->data[0] + row * y_stride + col * (int64_t)sizeof(real);
-        const char *x = l->data[1] + row * l->stride[1][row_dim] + col * x_stride;
-        for (int d = row_dim - 1; d >= 0; d--) {
-            y += rest % l->shape[d] * l->stride[0][d];
-            x += rest % l->shape[d] * l->stride[1][d];
-            rest /= l->shape[d];
+    nn_share(l->n / (rows * p.n) * strips, 1, team, rank, &begin, &end);
+    for (int64_t strip = begin; strip < end; strip++) {
+        const int64_t first = strip % strips * TILE;
+        p.rows = rows - first < TILE ? rows - first : TILE;
+        for (int k = 0; k < 2; k++) {
+            int64_t rest = strip / strips;
+            p.data[k] = l->data[k] + first * l->stride[k][middle];
+            for (int d = middle - 1; d >= 0; d--) {
+                p.data[k] += rest % l->shape[d] * l->stride[k][d];
+                rest /= l->shape[d];
+            }
         }
-        tile((real *)y, y_stride / (int64_t)sizeof(real), x, x_stride, rows - row < TILE ? rows - row : TILE,
-             cols - col < TILE ? cols - col : TILE);
+        run(&p);
     }
 }
 
@@ -416,7 +444,7 @@ NN_DEFINE(copy) {
     simplify(&l, &a->y);
     const int dense = transposed_dimension(&l, x_size);
     if (l.n > 0 && dense >= 0)
-        walk_tiles(&l, dense, copy_from[a->x.dtype].tile, team, rank);
+        walk_transposed(&l, dense, copy_from[a->x.dtype].transposed, team, rank);
     else
-        walk(&l, copy_from[a->x.dtype].run, team, rank);
+        walk(&l, copy_from[a->x.dtype].plane, team, rank);
 }

@@ -14,7 +14,7 @@
 #include "row.h"
 #endif
 
-enum { BLOCK = 512, MAX_DEPTH = 64, GROUPS_PER_RANK = 8 };
+enum { BLOCK = 512, MAX_DEPTH = 64, GROUPS_PER_RANK = 8, PANEL = 8 };
 _Static_assert((MAX_DEPTH + 3 * GROUPS_PER_RANK) * BLOCK * sizeof(real) <= NN_SCRATCH, "a rank's scratch memory");
 
 /* ---- one chunk ---- */
@@ -25,13 +25,42 @@ static inline real add(real a, real b) { return a + b; }
 static inline bool is_nan(real x) { return (void)x, false; }
 static inline real add(real a, real b) { return (real)((uint64_t)a + (uint64_t)b); }
 #endif
-static inline real larger(real a, real b) { return a > b || is_nan(a) ? a : b; }
-static inline real smaller(real a, real b) { return a < b || is_nan(a) ? a : b; }
+static inline real larger(real a, real b) { return (a > b) | is_nan(a) ? a : b; }
+static inline real smaller(real a, real b) { return (a < b) | is_nan(a) ? a : b; }
 
 #if NN_IS_FLOAT
 static real sum_row(const real *x, int64_t n) { return row_chunk_sum(row_add_step, x, 0, n); }
 static real max_row(const real *x, int64_t n) { return row_max(x, n); }
 static real min_row(const real *x, int64_t n) { return row_min(x, n); }
+
+/* `vectors` registers of columns, of n lanes each, go down the rows together. */
+NN_INLINE void fold_panel(vec (*op)(vec, vec), bool from_zero, real *out, const real *x, int64_t rows, int64_t inner,
+                          int vectors, int64_t n) {
+    vec folded[PANEL];
+    for (int v = 0; v < vectors; v++) folded[v] = from_zero ? v_set1(0) : row_load(x + v * NN_WIDTH, n);
+    for (int64_t row = 0; row < rows; row++, x += inner)
+        for (int v = 0; v < vectors; v++) folded[v] = op(folded[v], row_load(x + v * NN_WIDTH, n));
+    for (int v = 0; v < vectors; v++) row_store(out + v * NN_WIDTH, folded[v], n);
+}
+
+/* out[i] = x[0,i] op x[1,i] op ..., in this order */
+NN_INLINE void fold_columns(vec (*op)(vec, vec), bool from_zero, real *out, const real *x, int64_t rows, int64_t inner,
+                            int64_t width) {
+    int64_t i = 0;
+    for (; i + PANEL * NN_WIDTH <= width; i += PANEL * NN_WIDTH)
+        fold_panel(op, from_zero, out + i, x + i, rows, inner, PANEL, NN_WIDTH);
+    for (; i + NN_WIDTH <= width; i += NN_WIDTH) fold_panel(op, from_zero, out + i, x + i, rows, inner, 1, NN_WIDTH);
+    if (i < width) fold_panel(op, from_zero, out + i, x + i, rows, inner, 1, width - i);
+}
+static void sum_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(row_add, true, out, x, rows, inner, width);
+}
+static void max_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(v_max, false, out, x, rows, inner, width);
+}
+static void min_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(v_min, false, out, x, rows, inner, width);
+}
 #else
 NN_INLINE real fold_row(real (*op)(real, real), real start, const real *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) start = op(start, x[i]);
@@ -40,18 +69,23 @@ NN_INLINE real fold_row(real (*op)(real, real), real start, const real *x, int64
 static real sum_row(const real *x, int64_t n) { return fold_row(add, 0, x, n); }
 static real max_row(const real *x, int64_t n) { return fold_row(larger, x[0], x, n); }
 static real min_row(const real *x, int64_t n) { return fold_row(smaller, x[0], x, n); }
-#endif
 
-/* out[i] = x[0,i] op x[1,i] op ..., in this order; four rows at a time, to load and store out less often. */
 NN_INLINE void fold_columns(real (*op)(real, real), bool from_zero, real *restrict out, const real *x, int64_t rows,
                             int64_t inner, int64_t width) {
     for (int64_t i = 0; i < width; i++) out[i] = from_zero ? 0 : x[i];
-    for (; rows >= 4; rows -= 4, x += 4 * inner)
-        for (int64_t i = 0; i < width; i++)
-            out[i] = op(op(op(op(out[i], x[i]), x[inner + i]), x[2 * inner + i]), x[3 * inner + i]);
-    for (; rows > 0; rows--, x += inner)
+    for (int64_t row = 0; row < rows; row++, x += inner)
         for (int64_t i = 0; i < width; i++) out[i] = op(out[i], x[i]);
 }
+static void sum_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(add, true, out, x, rows, inner, width);
+}
+static void max_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(larger, false, out, x, rows, inner, width);
+}
+static void min_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(smaller, false, out, x, rows, inner, width);
+}
+#endif
 
 NN_INLINE void fold_pair(real (*op)(real, real), real *restrict left, const real *restrict right, int64_t width) {
     for (int64_t i = 0; i < width; i++) left[i] = op(left[i], right[i]);
@@ -64,16 +98,12 @@ typedef struct {
     void (*pair)(real *left, const real *right, int64_t width);
 } fold;
 
-#define FOLD(name, op, from_zero)                                                                              \
-    static void name##_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {         \
-        fold_columns(op, from_zero, out, x, rows, inner, width);                                               \
-    }                                                                                                          \
-    static void name##_pair(real *left, const real *right, int64_t width) { fold_pair(op, left, right, width); } \
-    static const fold fold_##name = {name##_row, name##_columns, name##_pair};
-FOLD(sum, add, true)
-FOLD(max, larger, false)
-FOLD(min, smaller, false)
-#undef FOLD
+static void sum_pair(real *left, const real *right, int64_t width) { fold_pair(add, left, right, width); }
+static void max_pair(real *left, const real *right, int64_t width) { fold_pair(larger, left, right, width); }
+static void min_pair(real *left, const real *right, int64_t width) { fold_pair(smaller, left, right, width); }
+static const fold fold_sum = {sum_row, sum_columns, sum_pair};
+static const fold fold_max = {max_row, max_columns, max_pair};
+static const fold fold_min = {min_row, min_columns, min_pair};
 
 /* `width` neighbouring outputs: x is their first element, rows are `inner` apart. */
 typedef struct {
@@ -214,24 +244,24 @@ NN_DEFINE(min) {
 }
 
 /* ---- argmax, argmin ---- */
-static inline bool beats_max(real x, real best) { return x > best || (is_nan(x) && !is_nan(best)); }
-static inline bool beats_min(real x, real best) { return x < best || (is_nan(x) && !is_nan(best)); }
+static inline bool beats_max(real x, real best) { return (x > best) | (is_nan(x) & !is_nan(best)); }
+static inline bool beats_min(real x, real best) { return (x < best) | (is_nan(x) & !is_nan(best)); }
 
-/* The first position of value, which is there. */
+NN_INLINE bool same(real a, real b) { return (a == b) | (is_nan(a) & is_nan(b)); }
+
+/* The first position of value, which is there. The position within a step is a minimum, so that it is not a branch per
+ * element. */
 static int64_t find(real value, const real *x, int64_t n) {
     enum { STEP = 64 };
     int64_t i = 0;
-    if (is_nan(value)) {
-        while (!is_nan(x[i])) i++;
-        return i;
-    }
     for (; i + STEP <= n; i += STEP) {
-        bool found = false;
-        for (int j = 0; j < STEP; j++) found |= x[i + j] == value;
-        if (found) break;
+        int first = STEP;
+        for (int j = STEP - 1; j >= 0; j--) first = same(x[i + j], value) ? j : first;
+        if (first < STEP) return i + first;
     }
-    while (x[i] != value) i++;
-    return i;
+    int first = STEP;
+    for (int j = (int)(n - i) - 1; j >= 0; j--) first = same(x[i + j], value) ? j : first;
+    return i + first;
 }
 
 NN_INLINE void find_columns(bool (*beats)(real, real), int64_t *restrict y, real *restrict best, const real *x, int64_t n,

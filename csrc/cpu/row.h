@@ -1,7 +1,7 @@
 /* Folds along a contiguous row, in the order of the numeric contract.
  *
  *   chunk   NN_CHUNK elements; element i of a chunk goes to virtual lane i % NN_LANES, in ascending order
- *   lanes   NN_LANES accumulators = NN_REGS registers, added up by nn_tree_sum
+ *   lanes   NN_LANES accumulators = NN_REGS registers, added up as by nn_tree_sum
  *   chunks  added up pairwise, as by nn_pairwise_sum
  * So a sum depends on the row and its length alone: not on the ISA, not on where the row lies.
  */
@@ -56,12 +56,20 @@ NN_INLINE real row_pairwise_total(const row_pairwise *sums) {
     return total;
 }
 
+NN_INLINE vec row_add(vec a, vec b) { return a + b; }
+
+/* The fixed tree over the virtual lanes, nn_tree_sum where op adds: lane i with lane i + half, halving. */
+NN_INLINE real row_tree(vec (*op)(vec, vec), const vec lanes[NN_REGS]) {
+    if (NN_REGS == 1) return v_tree(op, lanes[0]);
+    if (NN_REGS == 2) return v_tree(op, op(lanes[0], lanes[NN_REGS / 2]));
+    return v_tree(op, op(op(lanes[0], lanes[NN_REGS / 2]), op(lanes[NN_REGS / 4], lanes[3 * NN_REGS / 4])));
+}
+
 NN_INLINE real row_chunk_sum(row_step step, const void *row, int64_t begin, int64_t end) {
-    vec lanes[NN_REGS] = {{0}};
-    real lane[NN_LANES];
+    vec lanes[NN_REGS];
+    for (int r = 0; r < NN_REGS; r++) lanes[r] = v_set1(0);
     row_fold(step, row, begin, end, lanes);
-    memcpy(lane, lanes, sizeof lane);
-    return nn_tree_sum(lane);
+    return row_tree(row_add, lanes);
 }
 
 /* The sum that `step` makes of a row of n elements. */
@@ -88,28 +96,22 @@ NN_INLINE vec row_min_step(const void *x, int64_t i, int64_t n, vec accumulator)
     return v_min(accumulator, row_load((const real *)x + i, n));
 }
 
-NN_INLINE real row_larger(real a, real b) { return a > b || a != a ? a : b; }
-NN_INLINE real row_smaller(real a, real b) { return a < b || a != a ? a : b; }
-
-NN_INLINE void row_pick_step(real (*pick)(real, real), real *lanes, int half) {
-    for (int i = 0; i < half; i++) lanes[i] = pick(lanes[i], lanes[i + half]);
+/* The extreme of a row of n >= 1 elements; NaN if any is. Four sets of lanes, because one would wait for itself. */
+NN_INLINE real row_extreme(row_step step, vec (*op)(vec, vec), const real *x, int64_t n) {
+    vec lanes[4][NN_REGS];
+    for (int r = 0; r < NN_REGS; r++) lanes[0][r] = v_set1(x[0]);
+    int64_t i = 0;
+    if (n >= 4 * NN_LANES) {
+        for (int r = 0; r < NN_REGS; r++) lanes[3][r] = lanes[2][r] = lanes[1][r] = lanes[0][r];
+        for (; i + 4 * NN_LANES <= n; i += 4 * NN_LANES)
+            for (int k = 0; k < 4; k++) row_fold(step, x, i + k * NN_LANES, i + (k + 1) * NN_LANES, lanes[k]);
+        for (int r = 0; r < NN_REGS; r++) lanes[0][r] = op(op(lanes[0][r], lanes[1][r]), op(lanes[2][r], lanes[3][r]));
+    }
+    row_fold(step, x, i, n, lanes[0]);
+    return row_tree(op, lanes[0]);
 }
 
-/* The extreme of a row of n >= 1 elements; NaN if any is. */
-NN_INLINE real row_extreme(row_step step, real (*pick)(real, real), const real *x, int64_t n) {
-    vec lanes[NN_REGS];
-    real lane[NN_LANES];
-    for (int r = 0; r < NN_REGS; r++) lanes[r] = v_set1(x[0]);
-    row_fold(step, x, 0, n, lanes);
-    memcpy(lane, lanes, sizeof lane);
-    if (NN_LANES > 8) row_pick_step(pick, lane, 8);
-    row_pick_step(pick, lane, 4);
-    row_pick_step(pick, lane, 2);
-    row_pick_step(pick, lane, 1);
-    return lane[0];
-}
-
-NN_INLINE real row_max(const real *x, int64_t n) { return row_extreme(row_max_step, row_larger, x, n); }
-NN_INLINE real row_min(const real *x, int64_t n) { return row_extreme(row_min_step, row_smaller, x, n); }
+NN_INLINE real row_max(const real *x, int64_t n) { return row_extreme(row_max_step, v_max, x, n); }
+NN_INLINE real row_min(const real *x, int64_t n) { return row_extreme(row_min_step, v_min, x, n); }
 
 #endif

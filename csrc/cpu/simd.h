@@ -137,6 +137,37 @@ NN_INLINE vmask v_ge(vec a, vec b) { return v_le(b, a); }
 NN_INLINE vmask v_and(vmask a, vmask b) { return (vmask)(a & b); }
 NN_INLINE vmask v_or(vmask a, vmask b) { return (vmask)(a | b); }
 
+/* lane i of the result is lane i + 1, 2, 4 or 8 of v, around the end */
+#if NN_WIDTH == 16
+NN_INLINE vec v_rotate8(vec v) { return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7); }
+NN_INLINE vec v_rotate4(vec v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3); }
+NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1); }
+NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0); }
+#elif NN_WIDTH == 8
+NN_INLINE vec v_rotate4(vec v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3); }
+NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 0, 1); }
+NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 2, 3, 4, 5, 6, 7, 0); }
+#elif NN_WIDTH == 4
+NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 0, 1); }
+NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 2, 3, 0); }
+#else
+NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 0); }
+#endif
+
+/* The fixed tree over the lanes of one register: lane i with lane i + half, halving. */
+NN_INLINE real v_tree(vec (*op)(vec, vec), vec v) {
+#if NN_WIDTH > 8
+    v = op(v, v_rotate8(v));
+#endif
+#if NN_WIDTH > 4
+    v = op(v, v_rotate4(v));
+#endif
+#if NN_WIDTH > 2
+    v = op(v, v_rotate2(v));
+#endif
+    return op(v, v_rotate1(v))[0];
+}
+
 /* ---- fused multiply-add, square root, rounding ---- */
 #define V_LANEWISE(result, expression)                                                                         \
     vec result = {0};                                                                                          \
