@@ -1,0 +1,43 @@
+"""Layers by Keras's names. Each is an `nn.Module`, and its weights appear when it learns the shape of its input."""
+
+from .base import Layer
+from .convolution import (
+    AveragePooling2D,
+    Conv2D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+)
+from .core import ELU, Activation, Dense, Dropout, Embedding, Identity, LeakyReLU, ReLU, Softmax
+from .input import Input
+from .normalization import BatchNormalization, LayerNormalization
+from .reshaping import Add, Concatenate, Flatten, Permute, Reshape
+
+InputLayer = Input
+
+__all__ = [
+    "ELU",
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "MaxPooling2D",
+    "Permute",
+    "ReLU",
+    "Reshape",
+    "Softmax",
+]

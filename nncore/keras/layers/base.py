@@ -1,0 +1,325 @@
+"""Layer: a Module that makes its weights when it learns the shape of its input, and speaks Keras."""
+
+import inspect
+import re
+
+import numpy as np
+
+from ... import nn
+from ..._core.tape import no_grad
+from ...nn.module import Module
+from ...ops.convert import as_tensor, default_dtype
+from ..._tensor import Tensor
+from ...training.loop import Mode
+from .. import initializers, regularizers
+from ..serial import serialize
+
+COMMON = ("input_shape", "name", "trainable")
+
+
+class KerasWeights:
+    """What Keras says about the weights of a layer or a model; for a Module."""
+
+    @property
+    def trainable(self):
+        """Whether the weights ask for gradients; may be set."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        for module in self.modules():
+            if isinstance(module, Layer):
+                module._trainable = bool(value)
+        self.requires_grad_(bool(value))
+
+    @property
+    def weights(self):
+        """The Parameters and buffers, in Keras's order."""
+        return [tensor for tensor, _ in _keras_weights(self)]
+
+    @property
+    def trainable_weights(self):
+        """The Parameters that ask for gradients."""
+        return [tensor for tensor in self.weights if tensor.requires_grad]
+
+    def get_weights(self):
+        """Copies of all weights in Keras's order and layout: a kernel is (in, out), or (height, width, in, out)."""
+        return [_in_axes(tensor.array, axes).copy() for tensor, axes in _keras_weights(self)]
+
+    def set_weights(self, weights):
+        """Take over what `get_weights` gave, here or in Keras. On an error nothing is changed."""
+        own = [(tensor, _in_axes(tensor.array, axes)) for tensor, axes in _keras_weights(self)]
+        weights = [np.asarray(w.detach().array if isinstance(w, Tensor) else w) for w in weights]
+        if len(weights) != len(own):
+            raise ValueError(f"set_weights: argument 'weights' has {len(weights)} arrays, expected {len(own)}")
+        for i, ((_, array), values) in enumerate(zip(own, weights, strict=True)):
+            if values.shape != array.shape:
+                raise ValueError(f"set_weights: array {i} has shape {values.shape}, expected {array.shape}")
+        for (tensor, array), values in zip(own, weights, strict=True):
+            array[...] = values
+            tensor.changed()
+
+    def count_params(self):
+        """Number of all weights."""
+        return sum(tensor.array.size for tensor in self.weights)
+
+    @property
+    def losses(self):
+        """The penalties of the latest call, of this layer and all below it."""
+        return [loss for layer in self.modules() if isinstance(layer, Layer) for loss in layer.penalties()]
+
+
+class Layer(KerasWeights, Module):
+    """Base class of Keras-style layers; each is an `nn.Module` and can stand beside any other.
+
+    A subclass defines `call(x)`, and `build(input_shape)` if it has weights; `build` runs once, before the first call, with
+    the shape of the input (None for the batch axis). A layer that is given its `input_shape` is built at once.
+
+    Args:
+        input_shape: shape of the input without the batch axis. Default None: found out at the first call.
+        input_dim: the same for a single axis.
+        name: for people. Default: the class name, in snake case.
+        trainable: whether the weights ask for gradients. Default True.
+        activity_regularizer: penalty on the output, added to the loss.
+        dtype: dtype of the weights, `"float32"` or `"float64"`. Default: nncore's default dtype.
+
+    Attributes:
+        built: whether the weights are there.
+        losses: list of the penalties of the latest call, of this layer and all below it.
+
+    Example:
+        >>> import nncore
+        >>> class Scale(Layer):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight((input_shape[-1],), "ones")
+        ...     def call(self, x):
+        ...         return x * self.scale
+        >>> layer = Scale()
+        >>> layer(nncore.ones(2, 3)).shape, layer.count_params()
+        ((2, 3), 3)
+
+    Reference: Keras, `keras.layers.Layer`.
+    """
+
+    # attribute -> order in which Keras has its axes, in Keras's order of weights
+    keras_axes = None
+    _takes_training = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._takes_training = "training" in inspect.signature(cls.call).parameters
+
+    def __init__(
+        self, *, input_shape=None, input_dim=None, name=None, trainable=True, activity_regularizer=None, dtype=None
+    ):
+        super().__init__()
+        if input_dim is not None:
+            input_shape = (input_dim,)
+        if input_shape is not None:
+            input_shape = tuple(input_shape)
+        self.input_shape = input_shape
+        self.name = name or snake_case(type(self).__name__)
+        self.named = name is not None
+        self.built = type(self).build is Layer.build
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._weights_dtype = None if dtype is None else np.dtype(dtype)
+        self._trainable = trainable
+        self._weight_regularizers = []
+        self._added_losses = []
+
+    # ---- weights ----
+    def build(self, input_shape):
+        """Make the weights; `input_shape` has None for the batch axis."""
+
+    def _build_if_shape_is_known(self):
+        """At the end of the constructor of a layer with weights."""
+        if self.input_shape is not None:
+            self._build((None, *self.input_shape))
+
+    def _build(self, input_shape):
+        if not self.built:
+            self.build(input_shape)
+            self.built = True
+            self.input_shape = tuple(input_shape[1:])
+
+    def add_weight(
+        self, shape=None, initializer="glorot_uniform", dtype=None, trainable=True, regularizer=None, name=None
+    ):
+        """A new Parameter, for `build` to assign to an attribute.
+
+        Args:
+            shape: tuple of sizes.
+            initializer: a name or an object of `nncore.keras.initializers`.
+            dtype: default: the layer's.
+            trainable: whether it asks for a gradient.
+            regularizer: penalty that is added to the loss.
+            name: ignored; the attribute is the name.
+        """
+        values = initializers.get(initializer)(tuple(shape or ()), dtype or self.dtype)
+        return self._weight(values, trainable, regularizer)
+
+    def _weight(self, values, trainable=True, regularizer=None):
+        parameter = nn.Parameter(values, requires_grad=trainable and self._trainable)
+        if regularizer is not None:
+            self._weight_regularizers.append((regularizers.get(regularizer), parameter))
+        return parameter
+
+    @property
+    def dtype(self):
+        """dtype of the weights."""
+        return self._weights_dtype or default_dtype()
+
+    # ---- the call ----
+    def call(self, *inputs):
+        """Compute the output. Every subclass defines it; call the layer itself."""
+        raise NotImplementedError(f"{type(self).__name__} does not define call")
+
+    def forward(self, *inputs, training=None, **kwargs):
+        """Build if that is still to be done, then `call`.
+
+        Args:
+            *inputs: Tensors or arrays, or lists of them.
+            training: True or False for this call; default: as `train()` and `eval()` say.
+            **kwargs: passed on to `call`.
+        """
+        inputs = tuple(map(as_tensors, inputs))
+        if not self.built:
+            self._build(shapes_of(inputs[0]))
+        if training is not None and training != self.training:
+            with Mode(self, training):
+                return self.forward(*inputs, **kwargs)
+        self._added_losses.clear()
+        if self._takes_training:
+            kwargs["training"] = self.training
+        outputs = self.call(*inputs, **kwargs)
+        if self.activity_regularizer is not None:
+            self.add_loss(self.activity_regularizer(outputs))
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output for an input of the given shape, both with None for the batch axis."""
+        with Mode(self, False), no_grad():
+            output = self(Tensor(np.zeros((1, *input_shape[1:]), self.dtype)))
+        return (None, *output.shape[1:])
+
+    # ---- penalties ----
+    def add_loss(self, loss):
+        """Add a scalar Tensor to the loss of this call; for use in `call`."""
+        self._added_losses.append(loss)
+
+    def penalties(self):
+        """What this layer alone adds to the loss: a list of scalar Tensors."""
+        if not self._weight_regularizers and not self._added_losses:
+            return ()
+        return [regularizer(parameter) for regularizer, parameter in self._weight_regularizers] + self._added_losses
+
+    # ---- configuration ----
+    def get_config(self):
+        """The arguments that make a layer like this one, plain data."""
+        names = [
+            name
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name not in COMMON
+        ]
+        config = {name: serialize(getattr(self, name)) for name in names if hasattr(self, name)}
+        config["name"] = self.name
+        if not self._trainable:
+            config["trainable"] = False
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = serialize(self.activity_regularizer)
+        if self._weights_dtype is not None:
+            config["dtype"] = self._weights_dtype.name
+        if self.input_shape is not None:
+            config["input_shape"] = self.input_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer with the given arguments; built if they tell the shape of the input."""
+        return cls(**config)
+
+    def extra_repr(self):
+        """The first arguments."""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown if hasattr(self, name))
+
+    shown = ()
+
+
+def snake_case(name):
+    """`MaxPooling2D` -> `max_pooling2d`."""
+    name = re.sub(r"([a-z])([A-Z])|([A-Z])([A-Z][a-z])", lambda m: "_".join(g for g in m.groups() if g), name)
+    return name.lower()
+
+
+def as_tensors(x):
+    """An array as a Tensor; a list of arrays as a list of Tensors."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, (list, tuple)) and x and not isinstance(x[0], (int, float, list, tuple)):
+        return [as_tensors(item) for item in x]
+    return as_tensor(x)
+
+
+def shapes_of(x):
+    """Shape with None for the batch axis; of a list of Tensors a list of shapes."""
+    if isinstance(x, list):
+        return [shapes_of(item) for item in x]
+    return (None, *x.shape[1:])
+
+
+def in_dtype_of(x, weight):
+    """`x` as the weights need it."""
+    return x if x.dtype == weight.dtype else x.to(weight.dtype)
+
+
+def _keras_weights(module):
+    """(Tensor, axes in Keras's order or None) of everything that Keras counts among the weights."""
+    axes = getattr(module, "keras_axes", None)
+    if axes is None:
+        own = {**module._parameters, **module._buffers}
+        axes = {name: None for name, tensor in own.items() if tensor is None or tensor.dtype.kind == "f"}
+    seen = set()
+    for name, order in axes.items():
+        tensor = getattr(module, name, None)
+        if tensor is not None:
+            seen.add(id(tensor))
+            yield tensor, order
+    for child in module.children():
+        for tensor, order in _keras_weights(child):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor, order
+
+
+def _in_axes(array, axes):
+    return array if axes is None else array.transpose(axes)
+
+
+def check_positive(op, **sizes):
+    """A ValueError for a size that is not an integer above 0."""
+    for name, size in sizes.items():
+        values = size if isinstance(size, (tuple, list)) else (size,)
+        if not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v > 0 for v in values):
+            raise ValueError(f"{op}: argument {name!r} is {size!r}, expected an int > 0")
+
+
+def pair(op, name, value):
+    """Two positive integers from one or two."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2:
+        raise ValueError(f"{op}: argument {name!r} is {value!r}, expected one or two integers")
+    check_positive(op, **{name: values})
+    return values
+
+
+def check_data_format(op, data_format):
+    """Whether the channels come last; a ValueError for an unknown word."""
+    if data_format not in (None, "channels_last", "channels_first"):
+        raise ValueError(f"{op}: argument 'data_format' is {data_format!r}, expected 'channels_last' or 'channels_first'")
+    return data_format != "channels_first"
+
+
+def check_rank(op, x, rank):
+    """A ValueError unless `x` has `rank` axes."""
+    if x.ndim != rank:
+        raise ValueError(f"{op}: argument 'x' has shape {x.shape}, expected {rank} axes, the batch axis among them")

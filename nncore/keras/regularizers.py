@@ -1,0 +1,99 @@
+"""Penalties on weights or outputs that are added to the loss."""
+
+from ..ops.convert import as_tensor
+from .serial import Serializable, resolve
+
+
+class Regularizer(Serializable):
+    """Base class: a subclass defines `__call__(x)`, which returns a scalar Tensor.
+
+    Reference: Keras, `keras.regularizers.Regularizer`.
+    """
+
+    def __call__(self, x):
+        """The penalty of a Tensor."""
+        raise NotImplementedError
+
+
+class L1L2(Regularizer):
+    """l1 sum|x| + l2 sum(x^2).
+
+    Args:
+        l1: default 0.0.
+        l2: default 0.0. The gradient is 2 l2 x: PyTorch's `weight_decay` is twice this number.
+
+    Example:
+        >>> import nncore
+        >>> L1L2(l1=1.0, l2=1.0)(nncore.tensor([3.0, -4.0])).item()
+        32.0
+
+    Reference: Keras, `keras.regularizers.L1L2`.
+    """
+
+    def __init__(self, l1=0.0, l2=0.0):
+        for name, value in (("l1", l1), ("l2", l2)):
+            if not value >= 0:
+                raise ValueError(f"{type(self).__name__}: argument {name!r} is {value}, expected a number >= 0")
+        self.l1, self.l2 = l1, l2
+
+    def __call__(self, x):
+        x = as_tensor(x)
+        penalty = x.square().sum() * self.l2 if self.l2 or not self.l1 else None
+        if self.l1:
+            absolute = x.abs().sum() * self.l1
+            penalty = absolute if penalty is None else absolute + penalty
+        return penalty
+
+
+class L1(L1L2):
+    """l1 sum|x|.
+
+    Args:
+        l1: default 0.01.
+
+    Example:
+        >>> import nncore
+        >>> L1(1.0)(nncore.tensor([3.0, -4.0])).item()
+        7.0
+    """
+
+    def __init__(self, l1=0.01):
+        super().__init__(l1=l1)
+
+
+class L2(L1L2):
+    """l2 sum(x^2).
+
+    Args:
+        l2: default 0.01.
+
+    Example:
+        >>> import nncore
+        >>> L2(1.0)(nncore.tensor([3.0, -4.0])).item()
+        25.0
+    """
+
+    def __init__(self, l2=0.01):
+        super().__init__(l2=l2)
+
+
+def l1_l2(l1=0.01, l2=0.01):
+    """`L1L2` with both numbers 0.01 by default."""
+    return L1L2(l1, l2)
+
+
+l1, l2 = L1, L2
+
+REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2}
+
+
+def get(identifier):
+    """The regularizer that is meant by a name, an object or a function; None stays None.
+
+    Example:
+        >>> get("l2")
+        L2(l2=0.01)
+    """
+    if identifier == "l1_l2":
+        return l1_l2()
+    return resolve("regularizer", identifier, REGULARIZERS, Regularizer)

@@ -1,0 +1,31 @@
+"""Training with one call: Model (compile, fit, evaluate, predict), callbacks, metrics, History."""
+
+from .callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
+from .history import History
+from .metrics import confusion_matrix
+from .model import Model
+from .summary import summary
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "Model",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "confusion_matrix",
+    "summary",
+]

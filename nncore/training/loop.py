@@ -1,0 +1,184 @@
+"""The pieces of the training loop: what is minimised and measured, one step, one pass over the batches."""
+
+import numpy as np
+
+from .. import random
+from .._core.tape import no_grad
+from . import losses, metrics
+
+
+class Objective:
+    """The loss to minimise and the metrics to show, gathered batch by batch.
+
+    Args:
+        loss: what `compile` got.
+        metrics_, weighted_metrics: what `compile` got; the latter take sample weights into account.
+    """
+
+    def __init__(self, loss, metrics_=None, weighted_metrics=None):
+        self.loss = None if loss is None else losses.resolve(loss)
+        self.mean_loss = metrics.Mean("loss")
+        self.metrics = [metrics.resolve(m, self.loss) for m in _as_list(metrics_)]
+        self.weighted_metrics = [metrics.resolve(m, self.loss) for m in _as_list(weighted_metrics)]
+        names = ["loss", *(m.name for m in [*self.metrics, *self.weighted_metrics])]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"compile: argument 'metrics' has the name {name!r} twice, expected different names")
+
+    def reset(self):
+        """Forget all batches."""
+        for metric in (self.mean_loss, *self.metrics, *self.weighted_metrics):
+            metric.reset_state()
+
+    def loss_of(self, outputs, y, weight, regularized):
+        """The loss of a batch, with what the modules in `regularized` add to it."""
+        if self.loss is None:
+            raise RuntimeError("fit: the model was compiled without argument 'loss'")
+        if y is None:
+            raise ValueError("fit: argument 'y' is missing: the loss needs labels")
+        loss = self.loss(y, outputs, weight)
+        if loss.array.size != 1:
+            loss = loss.mean()
+        for module in regularized:
+            for penalty in module.penalties():
+                loss = loss + penalty
+        return loss
+
+    def update(self, loss, outputs, y, weight):
+        """Add a batch to the mean loss and the metrics."""
+        self.mean_loss.update_state(loss.array.reshape(1), np.full(1, len(y.array)))
+        y_true, y_pred = y.array, outputs.array
+        for metric in self.metrics:
+            metric.update_state(y_true, y_pred)
+        for metric in self.weighted_metrics:
+            metric.update_state(y_true, y_pred, weight)
+
+    def logs(self):
+        """Name -> value for all batches since the last reset."""
+        logs = {"loss": self.mean_loss.result()}
+        for metric in (*self.metrics, *self.weighted_metrics):
+            logs[metric.name] = metric.result()
+        return logs
+
+
+def _as_list(value):
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def regularized_modules(model):
+    """The modules that may add to the loss: they have a method `penalties`, which returns a list of scalar Tensors."""
+    return [module for module in (model, *model.modules()) if hasattr(type(module), "penalties")]
+
+
+class Mode:
+    """Training or evaluation mode for the time of a `with` block; afterwards every module has its own mode again.
+
+    Args:
+        model: the Module.
+        training: the mode.
+    """
+
+    def __init__(self, model, training):
+        self.model = model
+        self.training = training
+
+    def __enter__(self):
+        self.previous = [(module, module.training) for module in (self.model, *self.model.modules())]
+        self.model.train(self.training)
+
+    def __exit__(self, *exception):
+        for module, training in self.previous:
+            module.training = training
+
+
+class TrainingStep:
+    """Forward, loss, backward and update for one batch.
+
+    The update is one kernel call, so the model moves from one whole step to the next. If anything before it fails,
+    what the forward pass had changed already (running statistics, the generator's position) is put back.
+
+    Args:
+        model: the Model, built and compiled.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.objective = model.objective
+        self.optimizer = model.optimizer
+        self.regularized = regularized_modules(model)
+        self.buffers = list(model.buffers())
+
+    def run(self, inputs, y, weight):
+        """One step; adds the batch to the objective's logs."""
+        buffers = [buffer.array.copy("K") for buffer in self.buffers]
+        generator = random.get_rng_state()
+        try:
+            self.optimizer.zero_grad()
+            outputs = self.model(*inputs)
+            loss = self.objective.loss_of(outputs, y, weight, self.regularized)
+            loss.backward()
+            self.optimizer.step()
+        except BaseException:
+            for buffer, values in zip(self.buffers, buffers, strict=True):
+                buffer.array[...] = values
+            random.set_rng_state(generator)
+            raise
+        self.objective.update(loss, outputs, y, weight)
+
+
+class EvaluationStep:
+    """Forward and loss for one batch, without gradients.
+
+    Args:
+        model: the Model, built and compiled.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.objective = model.objective
+        self.regularized = regularized_modules(model)
+
+    def run(self, inputs, y, weight):
+        """One batch; adds it to the objective's logs."""
+        with no_grad():
+            outputs = self.model(*inputs)
+            loss = self.objective.loss_of(outputs, y, weight, self.regularized)
+        self.objective.update(loss, outputs, y, weight)
+
+
+def run_pass(step, batches, phase, callbacks, interrupts=None, progress=None):
+    """One pass over the batches: an epoch of training, or an evaluation.
+
+    Args:
+        step: `TrainingStep` or `EvaluationStep`.
+        batches: see `batches`.
+        phase: `"train"` or `"test"`, for the names of the callbacks' methods.
+        callbacks: `CallbackList`.
+        interrupts: `Interrupts` that hold Ctrl-C back during a step, or None.
+        progress: `Progress`, or None.
+
+    Returns:
+        The logs: name -> value over the whole pass.
+    """
+    objective, model = step.objective, step.model
+    begin, end = f"on_{phase}_batch_begin", f"on_{phase}_batch_end"
+    objective.reset()
+    for number, (inputs, y, weight) in enumerate(batches):
+        callbacks.call(begin, number, {})
+        if interrupts is None:
+            step.run(inputs, y, weight)
+        else:
+            interrupts.held = True
+            try:
+                step.run(inputs, y, weight)
+            finally:
+                interrupts.release()
+        logs = objective.logs()
+        callbacks.call(end, number, logs)
+        if progress is not None:
+            progress.advance(logs)
+        if phase == "train" and model.stop_training:
+            break
+    return objective.logs()

@@ -1,0 +1,455 @@
+"""Model: compile, fit, evaluate, predict, summary and save for any Module."""
+
+import numpy as np
+
+from .. import io
+from .._core.tape import no_grad
+from ..nn import Module
+from . import batches as batches_
+from . import optimizers
+from .callbacks import CallbackList
+from .history import History
+from .interrupt import Interrupts
+from .loop import EvaluationStep, Mode, Objective, TrainingStep, run_pass
+from .progress import Progress, verbosity
+from .summary import summary
+
+
+class Model(Module):
+    """A Module that can be trained with one call. Subclass it like `nn.Module`, or wrap a module: `Model(module)`.
+
+    A wrapping model is transparent: its parameters, state_dict and submodules have the names they have in the module.
+    `fit`, `evaluate` and `predict` put the model into training or evaluation mode themselves and leave it in the mode
+    they found it in. What a submodule's method `penalties` returns, a list of scalar Tensors, is added to the loss.
+
+    Args:
+        module: the module to wrap. Default None: the subclass defines `forward`.
+
+    Attributes:
+        optimizer: the optimizer given to `compile`.
+        metrics: list of the metrics given to `compile`.
+        history: the `History` of the latest `fit`.
+        epoch: number of epochs that have been completed, counted from 0 in every new `fit`.
+        stop_training: set it to True in a callback to end `fit`.
+
+    Example:
+        >>> import numpy as np, nncore
+        >>> from nncore import nn
+        >>> nncore.manual_seed(0)
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(64, 1)
+        >>> model = nncore.Model(nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1)))
+        >>> model.compile(optimizer="adam", loss="mse")
+        >>> history = model.fit(x, x**2, epochs=20, verbose=0)
+        >>> history.history["loss"][-1] < history.history["loss"][0]
+        True
+        >>> model.predict(x[:2]).shape
+        (2, 1)
+
+    Reference: Keras, `keras.Model`.
+    """
+
+    def __init__(self, module=None):
+        super().__init__()
+        self._wraps = module is not None
+        if self._wraps:
+            if not isinstance(module, Module):
+                raise TypeError(f"Model: argument 'module' is {type(module).__name__}, expected a Module")
+            self.module = module
+        self.optimizer = None
+        self.objective = None
+        self.history = None
+        self.epoch = 0
+        self.stop_training = False
+        self._callbacks = None
+        self._callback_states = {}
+
+    # ---- the module underneath ----
+    def forward(self, *args, **kwargs):
+        """The wrapped module's output; a subclass defines its own."""
+        if self._wraps:
+            return self.module(*args, **kwargs)
+        return super().forward(*args, **kwargs)
+
+    def named_modules(self, memo=None, prefix="", remove_duplicate=True):
+        """As `Module.named_modules`; a wrapping model gives those of its module."""
+        owner = self.module if self._wraps else super()
+        return owner.named_modules(memo, prefix, remove_duplicate)
+
+    def state_dict(self, *, destination=None, prefix="", keep_vars=False):
+        """As `Module.state_dict`; a wrapping model gives that of its module."""
+        owner = self.module if self._wraps else super()
+        return owner.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
+
+    # ---- what to train for ----
+    def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None):
+        """Choose how the model is trained and measured.
+
+        Args:
+            optimizer: a name (`"adam"`, `"adamw"`, `"sgd"`, `"rmsprop"`), an optimizer of `nncore.keras.optimizers`, or
+                one of `nncore.optim` that holds the model's parameters. Default `"rmsprop"`.
+            loss: a name (`"mse"`, `"mae"`, `"huber"`, `"binary_crossentropy"`, `"categorical_crossentropy"`,
+                `"sparse_categorical_crossentropy"`), a loss of `nncore.keras.losses`, a loss module of `nncore.nn`, or a
+                function of (y_true, y_pred).
+            metrics: a list of names (`"accuracy"`, `"mae"`, ...), metrics or functions of (y_true, y_pred).
+            weighted_metrics: the same, but with the sample weights taken into account.
+
+        Raises:
+            ValueError: a name is unknown, or two metrics have the same one.
+        """
+        optimizer = optimizers.resolve(optimizer)
+        self.objective = Objective(loss, metrics, weighted_metrics)
+        self.optimizer = optimizer
+        self._bind_optimizer()
+
+    @property
+    def metrics(self):
+        """The metrics, without the loss."""
+        return [] if self.objective is None else [*self.objective.metrics, *self.objective.weighted_metrics]
+
+    def _require_compiled(self, op):
+        if self.objective is None:
+            raise RuntimeError(f"{op}: the model has no loss and optimizer yet; call compile first")
+
+    def _is_built(self):
+        return all(getattr(module, "built", True) for module in self.modules())
+
+    def _build(self, inputs):
+        """Let layers whose shapes come from the data make their parameters; then bind the optimizer to them."""
+        if not self._is_built():
+            with Mode(self, False), no_grad():
+                self(*inputs)
+        self._bind_optimizer()
+
+    def _bind_optimizer(self):
+        optimizer = self.optimizer
+        if not hasattr(optimizer, "bind") or not self._is_built():
+            return
+        parameters = list(self.parameters())
+        if not parameters:
+            return
+        if not optimizer.bound:
+            optimizer.bind(parameters)
+        elif {id(p) for group in optimizer.param_groups for p in group["params"]} != {id(p) for p in parameters}:
+            raise RuntimeError("compile: the optimizer holds other parameters than the model; make a new one for this model")
+
+    def _dtype(self):
+        return next((p.dtype for p in self.parameters() if p.dtype.kind == "f"), np.dtype(np.float32))
+
+    # ---- training ----
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=32,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+    ):
+        """Train for a number of epochs.
+
+        Everything random (the order of the samples, dropout) comes from the generator that `nncore.manual_seed` sets, so
+        a seeded run can be repeated, with the same bits on any number of threads. Ctrl-C takes effect between steps: the
+        model is then as after the last whole step, and can be used and trained on. So it is after an exception.
+
+        Args:
+            x: samples, shape `(samples, ...)`: ndarray, Tensor, nested list; a tuple of them for a model with several
+                inputs; or an iterable of batches `(x, y)` or `(x, y, sample_weight)`, such as a DataLoader.
+            y: labels, shape `(samples, ...)`; None if the batches of `x` hold them.
+            batch_size: samples per step, `"full"` for all at once. Default 32.
+            epochs: number of the last epoch, that is, of all epochs if `initial_epoch` is 0. Default 1.
+            verbose: `"auto"` (the default): a progress bar on a terminal, else silence; 0: silence; 1: a bar, or lines
+                where there is no terminal; 2: a line per epoch.
+            callbacks: list of `Callback`s.
+            validation_split: share of the samples, taken from the end, that is set aside for validation. Default 0.0.
+            validation_data: `(x, y)`, `(x, y, sample_weight)` or an iterable of batches, evaluated after every epoch.
+            shuffle: whether arrays are put into a new order for every epoch. Default True.
+            class_weight: dict from class to the weight of its samples in the loss.
+            sample_weight: weight of every sample in the loss, shape `(samples,)`.
+            initial_epoch: epoch to go on from. Default 0.
+            steps_per_epoch: steps after which an epoch ends early; needed for a generator and several epochs.
+            validation_steps: batches after which validation ends early.
+            validation_batch_size: samples per batch in validation. Default: `batch_size`.
+            validation_freq: epochs between validations. Default 1.
+
+        Returns:
+            History: `history.history["loss"]` and so on, one value per epoch.
+
+        Raises:
+            RuntimeError: the model is not compiled.
+            ValueError: the data do not fit together; names the argument.
+        """
+        self._require_compiled("fit")
+        progress = Progress(verbosity(verbose))
+        if not 0.0 <= validation_split < 1.0:
+            raise ValueError(f"fit: argument 'validation_split' is {validation_split}, expected a number in [0, 1)")
+        for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+                raise ValueError(f"fit: argument {name!r} is {value!r}, expected an int >= 0")
+        class_weight = batches_.checked_class_weight("fit", class_weight)
+        batches = batches_.make(
+            "fit",
+            x,
+            y,
+            sample_weight,
+            self._dtype(),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            steps=steps_per_epoch,
+            class_weight=class_weight,
+        )
+        batches.check_training(epochs - initial_epoch)
+        validation = None
+        if validation_data is not None:
+            validation = self._validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
+        elif validation_split:
+            batches, validation = batches.split(validation_split)
+        self._build(batches.first_inputs())
+        if not any(p.requires_grad for p in self.parameters()):
+            raise ValueError("fit: the model has no parameters that can be trained")
+
+        params = {"epochs": epochs, "initial_epoch": initial_epoch, "steps": batches.steps, "verbose": progress.mode}
+        self.history = History()
+        callbacks = CallbackList(callbacks, self, params, last=self.history)
+        self.stop_training = False
+        self.epoch = initial_epoch
+        self._callbacks = callbacks
+        step, width = TrainingStep(self), len(str(epochs))
+        logs = {}
+        try:
+            with Interrupts() as interrupts, Mode(self, True):
+                callbacks.call("on_train_begin", {})
+                callbacks.load_state_dict(self._callback_states)
+                self._callback_states = {}
+                for epoch in range(initial_epoch, epochs):
+                    callbacks.call("on_epoch_begin", epoch, {})
+                    progress.begin(f"Epoch {epoch + 1:{width}}/{epochs}", batches.steps)
+                    logs = run_pass(step, batches, "train", callbacks, interrupts, progress)
+                    if validation is not None and (epoch + 1) % validation_freq == 0:
+                        logs |= {f"val_{name}": value for name, value in self._evaluate(validation, callbacks).items()}
+                    progress.end(logs)
+                    self.epoch = epoch + 1
+                    callbacks.call("on_epoch_end", epoch, logs)
+                    if self.stop_training:
+                        break
+                callbacks.call("on_train_end", logs)
+        finally:
+            progress.close()
+            self._callbacks = None
+        return self.history
+
+    def _validation_batches(self, data, batch_size, steps):
+        if isinstance(data, (tuple, list)) and len(data) in (2, 3) and batches_.is_arrays(data[0]):
+            x, y, weight = (*data, None)[:3]
+        else:
+            x, y, weight = data, None, None
+        op = "fit, validation_data"
+        return batches_.make(op, x, y, weight, self._dtype(), batch_size=batch_size, steps=steps).nonempty()
+
+    def _evaluate(self, batches, callbacks, progress=None):
+        with Mode(self, False):
+            callbacks.call("on_test_begin", {})
+            logs = run_pass(EvaluationStep(self), batches, "test", callbacks, progress=progress)
+            callbacks.call("on_test_end", logs)
+        return logs
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=32,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+    ):
+        """Loss and metrics on given data, in evaluation mode.
+
+        Args:
+            x, y, sample_weight: as in `fit`.
+            batch_size: samples per batch. Default 32.
+            verbose: as in `fit`.
+            steps: batches after which to stop.
+            callbacks: list of `Callback`s.
+            return_dict: whether the result is a dict from names to values. Default False.
+
+        Returns:
+            The loss, a float; with metrics a list `[loss, metric, ...]`; or a dict.
+        """
+        self._require_compiled("evaluate")
+        batches = batches_.make("evaluate", x, y, sample_weight, self._dtype(), batch_size=batch_size, steps=steps)
+        progress = Progress(verbosity(verbose))
+        self._build(batches.nonempty().first_inputs())
+        callbacks = CallbackList(callbacks, self, {"steps": batches.steps, "verbose": progress.mode})
+        try:
+            progress.begin("Evaluate", batches.steps)
+            logs = self._evaluate(batches, callbacks, progress)
+            progress.end(logs)
+        finally:
+            progress.close()
+        return _result(logs, return_dict)
+
+    def predict(self, x, batch_size=32, verbose="auto", steps=None, callbacks=None):
+        """The model's outputs for given samples, in evaluation mode and without gradients.
+
+        Args:
+            x: as in `fit`; labels in the batches of an iterable are ignored.
+            batch_size: samples per batch; it has no influence on the values. Default 32.
+            verbose: as in `fit`.
+            steps: batches after which to stop.
+            callbacks: list of `Callback`s.
+
+        Returns:
+            ndarray of shape `(samples, ...)`; a tuple of them if the model returns a tuple.
+        """
+        batches = batches_.make("predict", x, None, None, self._dtype(), batch_size=batch_size, steps=steps)
+        progress = Progress(verbosity(verbose))
+        callbacks = CallbackList(callbacks, self, {"steps": batches.steps, "verbose": progress.mode})
+        parts = []
+        try:
+            with Mode(self, False), no_grad():
+                callbacks.call("on_predict_begin", {})
+                progress.begin("Predict", batches.steps)
+                for number, (inputs, _, _) in enumerate(batches):
+                    callbacks.call("on_predict_batch_begin", number, {})
+                    parts.append(_arrays(self(*inputs)))
+                    callbacks.call("on_predict_batch_end", number, {})
+                    progress.advance({})
+                progress.end({})
+                if not parts:
+                    parts.append(_arrays(self(*batches.first_inputs())))
+                callbacks.call("on_predict_end", {})
+        finally:
+            progress.close()
+        outputs = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One training step on one batch.
+
+        Args:
+            x, y, sample_weight, class_weight: as in `fit`.
+            return_dict: whether the result is a dict from names to values. Default False.
+
+        Returns:
+            The loss of the batch before the step, a float; with metrics a list; or a dict.
+        """
+        class_weight = batches_.checked_class_weight("train_on_batch", class_weight)
+        batch = self._one_batch("train_on_batch", x, y, sample_weight, class_weight)
+        with Interrupts(held=True), Mode(self, True):
+            self.objective.reset()
+            TrainingStep(self).run(*batch)
+        return _result(self.objective.logs(), return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Loss and metrics of one batch, in evaluation mode; arguments and result as in `train_on_batch`."""
+        batch = self._one_batch("test_on_batch", x, y, sample_weight, None)
+        with Mode(self, False):
+            self.objective.reset()
+            EvaluationStep(self).run(*batch)
+        return _result(self.objective.logs(), return_dict)
+
+    def predict_on_batch(self, x):
+        """The model's outputs for one batch as an ndarray, in evaluation mode and without gradients."""
+        return self.predict(x, batch_size="full", verbose=0)
+
+    def _one_batch(self, op, x, y, sample_weight, class_weight):
+        self._require_compiled(op)
+        batches = batches_.make(
+            op, x, y, sample_weight, self._dtype(), batch_size="full", class_weight=class_weight
+        ).nonempty()
+        self._build(batches.first_inputs())
+        return next(iter(batches))
+
+    # ---- to look at and to keep ----
+    def summary(self, input_shape=None, print_fn=print):
+        """Print a table of the layers, their output shapes and parameters.
+
+        Args:
+            input_shape: shape of the input without the batch axis, for the output shapes.
+            print_fn: gets the lines, one call for each. Default: print.
+        """
+        summary(self, input_shape, print_fn)
+
+    def save(self, path):
+        """Write the architecture and the weights to a safetensors file, as a whole or not at all; see `nncore.save`."""
+        io.save_model(self.module if self._wraps else self, path)
+
+    @classmethod
+    def load(cls, path):
+        """The model in a file that `save` wrote, to be compiled anew.
+
+        Raises:
+            ValueError: the file is damaged, or holds weights only, since not all classes of the model are nncore's.
+        """
+        module, _ = io.load_model(path)
+        return module if isinstance(module, cls) else cls(module)
+
+    def save_weights(self, path):
+        """Write the state_dict to a safetensors file, as a whole or not at all."""
+        io.save(self.state_dict(), path)
+
+    def load_weights(self, path):
+        """Read the weights that `save`, `save_weights` or another program wrote: all of them, or on any error none."""
+        io.load_weights(self, path)
+
+    def save_checkpoint(self, path):
+        """Write all that training needs to go on with the same bits: weights, optimizer, generator, epoch, callbacks.
+
+        Call it at the end of an epoch, for example in `Callback.on_epoch_end` of the last callback.
+        """
+        callbacks = {} if self._callbacks is None else self._callbacks.state_dict()
+        io.save_checkpoint(path, self, self.optimizer, epoch=self.epoch, callbacks=callbacks)
+
+    def load_checkpoint(self, path):
+        """Go back to where `save_checkpoint` was called. The model is compiled and built in the same way.
+
+        Then `fit(..., initial_epoch=model.epoch)` with the same data and callbacks goes on as if never interrupted.
+
+        Raises:
+            ValueError: the file is damaged, or of another model. Nothing is changed then.
+
+        Example:
+            >>> import os, tempfile, numpy as np, nncore
+            >>> from nncore import nn
+            >>> path = os.path.join(tempfile.mkdtemp(), "run.safetensors")
+            >>> def make():
+            ...     nncore.manual_seed(0)
+            ...     model = nncore.Model(nn.Linear(2, 1))
+            ...     model.compile("adam", "mse")
+            ...     return model
+            >>> x, y = np.eye(2), np.ones((2, 1))
+            >>> model = make()
+            >>> losses = model.fit(x, y, epochs=1, verbose=0).history["loss"]
+            >>> model.save_checkpoint(path)
+            >>> losses += model.fit(x, y, epochs=2, initial_epoch=1, verbose=0).history["loss"]
+            >>> again = make()
+            >>> again.load_checkpoint(path)
+            >>> again.fit(x, y, epochs=2, initial_epoch=again.epoch, verbose=0).history["loss"] == losses[1:]
+            True
+        """
+        self._require_compiled("load_checkpoint")
+        state = io.load_checkpoint(path, self, self.optimizer)
+        self.epoch = state["epoch"]
+        self._callback_states = state["callbacks"]
+
+
+def _result(logs, return_dict):
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]
+
+
+def _arrays(outputs):
+    return tuple(o.array for o in (outputs if isinstance(outputs, (tuple, list)) else (outputs,)))
