@@ -1,0 +1,81 @@
+"""nncore.nn: layers, losses and containers in PyTorch's words."""
+
+from nncore.nn import functional, init, utils
+from nncore.nn.activation import (
+    ELU,
+    GELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from nncore.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
+from nncore.nn.convolution import Conv2d
+from nncore.nn.dropout import Dropout
+from nncore.nn.linear import Flatten, Identity, Linear, Unflatten
+from nncore.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
+from nncore.nn.module import Module
+from nncore.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+from nncore.nn.parameter import Parameter
+from nncore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from nncore.nn.sparse import Embedding
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Hardtanh",
+    "HuberLoss",
+    "Identity",
+    "L1Loss",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ParameterList",
+    "ReLU",
+    "ReLU6",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "Unflatten",
+    "functional",
+    "init",
+    "utils",
+]

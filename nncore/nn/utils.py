@@ -1,0 +1,125 @@
+"""What is done to all gradients or all parameters at once."""
+
+import math
+
+import numpy as np
+
+from nncore import ops
+from nncore._tensor import Tensor
+
+
+def _gradients(parameters):
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
+    """Scale all gradients in place so that their common norm is at most max_norm.
+
+    Args:
+        parameters: Tensor or iterable of Tensors.
+        max_norm: the largest norm allowed.
+        norm_type: p of the p-norm; inf for the largest absolute value. Default: 2.
+        error_if_nonfinite: raise when the norm is NaN or infinite. Default: False.
+
+    Returns:
+        Tensor without dimensions: the norm before.
+
+    Example:
+        >>> import nncore
+        >>> p = nncore.zeros(2, requires_grad=True)
+        >>> p.grad = nncore.tensor([3.0, 4.0])
+        >>> nncore.nn.utils.clip_grad_norm_([p], max_norm=1.0).item()
+        5.0
+        >>> p.grad
+        tensor([0.6000, 0.8000])
+
+    Reference: torch.nn.utils.clip_grad_norm_; Pascanu, Mikolov & Bengio 2013.
+    """
+    gradients = _gradients(parameters)
+    if not gradients:
+        return ops.as_tensor(0.0)
+    norms = np.array([_norm(gradient.detach(), norm_type) for gradient in gradients])
+    if norm_type == math.inf:
+        total = norms.max()
+    else:
+        total = np.sum(norms**norm_type) ** (1.0 / norm_type)
+    if error_if_nonfinite and not math.isfinite(total):
+        raise RuntimeError(
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
+            "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
+            "`error_if_nonfinite=False`"
+        )
+    scale = max_norm / (total + 1e-6)
+    if not scale >= 1.0:
+        for gradient in gradients:
+            gradient.mul_(float(scale))
+    return Tensor(np.asarray(total, gradients[0].dtype))
+
+
+def _norm(gradient, norm_type):
+    if norm_type == math.inf:
+        return gradient.abs().max().item() if gradient.numel() else 0.0
+    if norm_type == 2:
+        return math.sqrt(gradient.square().sum().item())
+    return (gradient.abs() ** norm_type).sum().item() ** (1.0 / norm_type)
+
+
+def clip_grad_value_(parameters, clip_value):
+    """Hold every gradient in place to [-clip_value, clip_value].
+
+    Example:
+        >>> import nncore
+        >>> p = nncore.zeros(2, requires_grad=True)
+        >>> p.grad = nncore.tensor([3.0, -0.5])
+        >>> nncore.nn.utils.clip_grad_value_([p], 1.0)
+        >>> p.grad
+        tensor([ 1.0000, -0.5000])
+
+    Reference: torch.nn.utils.clip_grad_value_.
+    """
+    for gradient in _gradients(parameters):
+        gradient.clamp_(-float(clip_value), float(clip_value))
+
+
+def parameters_to_vector(parameters):
+    """All parameters, flattened, one after the other.
+
+    Example:
+        >>> from nncore import nn
+        >>> nn.utils.parameters_to_vector(nn.Linear(3, 2).parameters()).shape
+        (8,)
+
+    Reference: torch.nn.utils.parameters_to_vector.
+    """
+    return ops.cat([parameter.reshape(-1) for parameter in parameters])
+
+
+def vector_to_parameters(vec, parameters):
+    """Copy the pieces of a vector into the parameters; the inverse of parameters_to_vector.
+
+    Raises:
+        ValueError: the vector has not as many elements as the parameters; nothing is changed.
+
+    Example:
+        >>> import nncore
+        >>> from nncore import nn
+        >>> layer = nn.Linear(2, 1)
+        >>> nn.utils.vector_to_parameters(nncore.tensor([1.0, 2.0, 3.0]), layer.parameters())
+        >>> layer.bias.item()
+        3.0
+
+    Reference: torch.nn.utils.vector_to_parameters.
+    """
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"expected nncore.Tensor, but got: {type(vec).__name__}")
+    parameters = list(parameters)
+    total = sum(parameter.numel() for parameter in parameters)
+    if vec.shape != (total,):
+        raise ValueError(f"vector_to_parameters: argument 'vec' has shape {vec.shape}, expected ({total},)")
+    vec = vec.detach()
+    start = 0
+    for parameter in parameters:
+        stop = start + parameter.numel()
+        parameter.detach().copy_(vec[start:stop].reshape(parameter.shape))
+        start = stop
