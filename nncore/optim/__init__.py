@@ -1,0 +1,9 @@
+"""nncore.optim: optimizers in PyTorch's words. A step is one kernel call for all parameters of a group."""
+
+from nncore.optim import lr_scheduler
+from nncore.optim.adam import Adam, AdamW
+from nncore.optim.optimizer import Optimizer
+from nncore.optim.rmsprop import RMSprop
+from nncore.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]

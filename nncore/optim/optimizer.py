@@ -1,0 +1,229 @@
+"""Optimizer: parameter groups, their state, and how both are parted into kernel calls."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from nncore._core.tape import enable_grad
+from nncore._tensor import Tensor
+
+
+class Optimizer:
+    """Base class of all optimizers.
+
+    Args:
+        params: iterable of Tensors, of (name, Tensor) pairs, or of dicts with "params" and options of their own.
+        defaults: options of the groups that do not give their own.
+
+    Attributes:
+        param_groups: list of dicts: "params" and the options.
+        state: Tensor -> dict of what the optimizer remembers about it.
+
+    Reference: torch.optim.Optimizer.
+    """
+
+    def __init__(self, params, defaults):
+        self.defaults = defaults
+        self.state = defaultdict(dict)
+        self.param_groups = []
+        self._stepped = False  # lr_scheduler asks whether a step came before its own
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got {type(params).__name__}"
+            )
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def __repr__(self):
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([*lines, ")"])
+
+    # ---- groups ----
+    def add_param_group(self, param_group):
+        """Add a group: a dict with "params" and options; the defaults stand for options it leaves out.
+
+        Example:
+            >>> from nncore import nn, optim
+            >>> body, head = nn.Linear(4, 4), nn.Linear(4, 2)
+            >>> optimizer = optim.SGD(body.parameters(), lr=0.1)
+            >>> optimizer.add_param_group({"params": head.parameters(), "lr": 0.01})
+            >>> [group["lr"] for group in optimizer.param_groups]
+            [0.1, 0.01]
+        """
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        group = dict(param_group)
+        params = group["params"]
+        if isinstance(params, (set, frozenset)):
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but got a set")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        if params and all(isinstance(item, tuple) for item in params):
+            group["param_names"] = [name for name, _ in params]
+            params = [parameter for _, parameter in params]
+        for parameter in params:
+            if not isinstance(parameter, Tensor):
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {type(parameter).__name__}"
+                )
+            if not parameter.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+            if parameter.dtype.kind != "f":
+                raise ValueError(f"can't optimize a Tensor of dtype {parameter.dtype}")
+        ids = [id(parameter) for parameter in params]
+        if len(set(ids)) != len(ids):
+            raise ValueError("optimizer contains a parameter group with duplicate parameters")
+        taken = {id(parameter) for other in self.param_groups for parameter in other["params"]}
+        if not taken.isdisjoint(ids):
+            raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append({**self.defaults, **group, "params": params})
+
+    def zero_grad(self, set_to_none=True):
+        """Drop the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    if set_to_none:
+                        parameter.grad = None
+                    else:
+                        parameter.grad.zero_()
+
+    # ---- step ----
+    def step(self, closure=None):
+        """Move every parameter that has a gradient.
+
+        Args:
+            closure: function that computes the gradients anew and returns the loss. Default: None.
+
+        Returns:
+            What the closure returned.
+        """
+        raise NotImplementedError
+
+    def _begin(self, closure):
+        """The start of every step: note it, and evaluate the closure."""
+        self._stepped = True
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
+
+    def _batches(self, group, *names):
+        """Part the parameters of a group that have gradients by dtype and step count: each part is one kernel call.
+
+        Yields (step, arrays, gradients, and for every name the arrays of that state); the step counts as done when
+        the next part is asked for. State that is not there starts as zeros in the memory layout of its parameter.
+        """
+        batches = {}
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            array = parameter.array
+            step, state = 1, None
+            if names:
+                state = self.state[parameter]
+                # torch's SGD counts no steps: where there is a state, the first step has been.
+                step = state.get("step", 1 if state else 0) + 1
+                for name in names:
+                    if name not in state:
+                        state[name] = Tensor(np.zeros_like(array, subok=False))
+            parts = batches.setdefault((array.dtype, step), ([], [], []))
+            parts[0].append(parameter)
+            parts[1].append(gradient.array)
+            parts[2].append(state)
+        for (_, step), (parameters, gradients, states) in batches.items():
+            arrays = [parameter.array for parameter in parameters]
+            yield step, arrays, gradients, *([state[name].array for state in states] for name in names)
+            for parameter in parameters:
+                parameter.changed()
+            if names:
+                for state in states:
+                    state["step"] = step
+
+    # ---- state ----
+    def state_dict(self):
+        """{"state": ..., "param_groups": ...}, with numbers in the place of the parameters.
+
+        Example:
+            >>> from nncore import nn, optim
+            >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+            >>> optimizer.state_dict()["param_groups"][0]["params"]
+            [0, 1]
+        """
+        numbers = {}
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                numbers[id(parameter)] = len(numbers)
+        state = {numbers[id(parameter)]: dict(values) for parameter, values in self.state.items()}
+        groups = [
+            {**group, "params": [numbers[id(parameter)] for parameter in group["params"]]}
+            for group in self.param_groups
+        ]
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict):
+        """Take over state and options from `state_dict()`, also torch's. On an error nothing is changed.
+
+        Args:
+            state_dict: {"state": ..., "param_groups": ...}; values are Tensors, arrays or numbers.
+
+        Raises:
+            ValueError: the groups or the shapes do not fit.
+        """
+        saved_groups = state_dict["param_groups"]
+        if len(saved_groups) != len(self.param_groups):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        if any(
+            len(saved["params"]) != len(group["params"])
+            for saved, group in zip(saved_groups, self.param_groups, strict=True)
+        ):
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            )
+        parameter_of = {}
+        for saved, group in zip(saved_groups, self.param_groups, strict=True):
+            parameter_of.update(zip(saved["params"], group["params"], strict=True))
+        state = defaultdict(dict)
+        for number, values in state_dict["state"].items():
+            if number not in parameter_of:
+                raise ValueError(f"loaded state dict has state of parameter {number}, which is in none of its groups")
+            parameter = parameter_of[number]
+            state[parameter] = {
+                name: _loaded(parameter, number, name, value) for name, value in values.items() if value is not None
+            }
+        groups = [
+            {**group, **saved, "params": group["params"]}
+            for saved, group in zip(saved_groups, self.param_groups, strict=True)
+        ]
+        self.state, self.param_groups = state, groups
+
+
+def _loaded(parameter, number, name, value):
+    """A value of the state: a count, or a copy in dtype and memory layout of the parameter."""
+    value = value.array if isinstance(value, Tensor) else np.asarray(value)
+    if name == "step":
+        return int(value)
+    if value.shape != parameter.shape:
+        raise ValueError(
+            f"loaded state dict has '{name}' of shape {value.shape} for parameter {number}, expected {parameter.shape}"
+        )
+    array = np.empty_like(parameter.array, subok=False)
+    array[...] = value
+    return Tensor(array)
+
+
+def check_not_negative(**options):
+    """Refuse negative (and NaN) options: learning_rate=lr, weight_decay=..., ..."""
+    for name, value in options.items():
+        if not value >= 0.0:
+            what = "learning rate" if name == "learning_rate" else f"{name} value"
+            raise ValueError(f"Invalid {what}: {value}")
