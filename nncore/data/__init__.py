@@ -1,0 +1,32 @@
+"""nncore.data: datasets, samplers and the DataLoader in PyTorch's words, and helpers for NumPy arrays."""
+
+from nncore.data.dataloader import DataLoader, default_collate
+from nncore.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from nncore.data.preprocessing import to_categorical, train_test_split
+from nncore.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+__all__ = [
+    "BatchSampler",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "default_collate",
+    "random_split",
+    "to_categorical",
+    "train_test_split",
+]
