@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train a classifier on the handwritten digits or on your own data",
-        description="Train a classifier, a small CNN for images or an MLP for features; a fifth of the samples is held out.",
+        description="Train a small CNN on images or an MLP on features; a fifth of the samples is held out.",
     )
     train.add_argument(
         "--data",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import nn
-from .tensor import Tensor
+from ._tensor import Tensor
 
 
 class Standardize(nn.Module):

@@ -1,8 +1,8 @@
 """The architecture of a model as JSON, and back. A file can name only the classes listed here; it never runs code.
 
-A module is ``{"class": name, "arguments": {...}}``. The arguments of its constructor are read from the attributes of
-the same names, the convention of every layer in nncore. A container has ``"children": [[name, module], ...]`` instead.
-A module that occurs a second time is ``{"again": n}``, the n-th that was written.
+A module is ``{"class": name, "arguments": {...}}``. The arguments of its constructor are what its ``get_config`` tells
+or, by the convention of every layer in ``nncore.nn``, the attributes of the same names. A container has ``"children":
+[[name, module], ...]`` instead. A module that occurs a second time is ``{"again": n}``, the n-th that was written.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from .._tensor import Tensor
 
 
 def to_config(module: Any) -> dict:
@@ -55,9 +55,9 @@ def from_config(config: dict) -> Any:
 @cache
 def _classes() -> dict[str, Callable]:
     """Name -> class of everything that a configuration may name."""
-    from .. import keras, models, nn
+    from .. import Model, keras, models, nn
 
-    classes = {}
+    classes = {"Model": Model}
     for prefix, namespace in (("nn", nn), ("models", models), ("keras.layers", keras.layers), ("keras", keras)):
         for name, value in vars(namespace).items():
             if inspect.isclass(value) and issubclass(value, nn.Module) and value.__name__ == name != "Module":
@@ -85,8 +85,11 @@ def _to_config(module: Any, written: dict[int, int]) -> dict:
     config: dict[str, Any] = {"class": _names()[kind]}
     if _is_container(kind):
         config["children"] = [[name, _to_config(child, written)] for name, child in module._modules.items()]
+        if hasattr(module, "build"):  # a Keras-style chain knows the shape of its input
+            config["name"], config["input_shape"] = module.name, _to_json("input_shape", module.input_shape, written)
     else:
-        config["arguments"] = _arguments(module, written)
+        arguments = module.get_config() if hasattr(kind, "from_config") else _arguments(module)
+        config["arguments"] = {name: _to_json(name, value, written) for name, value in arguments.items()}
     written[id(module)] = len(written)
     return config
 
@@ -98,16 +101,20 @@ def _from_config(config: dict, built: list) -> Any:
         raise ValueError(f"{config['class']!r} is not a class of nncore")
     kind = _classes()[config["class"]]
     if _is_container(kind):
-        module = kind()
+        module = kind(name=config["name"]) if "name" in config else kind()
         for name, child in config["children"]:
             module.add_module(name, _from_config(child, built))
+        module.train(module.training)
+        if config.get("input_shape") is not None:
+            module.build(_from_json(config["input_shape"], built))
     else:
-        module = kind(**{name: _from_json(value, built) for name, value in config["arguments"].items()})
+        arguments = {name: _from_json(value, built) for name, value in config["arguments"].items()}
+        module = kind.from_config(arguments) if hasattr(kind, "from_config") else kind(**arguments)
     built.append(module)
     return module
 
 
-def _arguments(module: Any, written: dict[int, int]) -> dict[str, Any]:
+def _arguments(module: Any) -> dict[str, Any]:
     arguments = {}
     for name, parameter in inspect.signature(type(module)).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(module, name):
@@ -117,7 +124,7 @@ def _arguments(module: Any, written: dict[int, int]) -> dict[str, Any]:
         value = getattr(module, name)
         if isinstance(parameter.default, bool) and (value is None or isinstance(value, Tensor)):
             value = value is not None  # `bias` is a flag in the constructor and the parameter itself in the layer
-        arguments[name] = _to_json(f"{type(module).__name__}.{name}", value, written)
+        arguments[name] = value
     return arguments
 
 
@@ -130,19 +137,23 @@ def _to_json(place: str, value: Any, written: dict[int, int]) -> Any:
         return value.item()
     if isinstance(value, (tuple, list)):
         return [_to_json(place, item, written) for item in value]
+    if isinstance(value, dict):
+        return {"dict": {str(key): _to_json(place, item, written) for key, item in value.items()}}
     if isinstance(value, Module):
         return _to_config(value, written)
     if isinstance(value, Tensor):
         return {"tensor": [value.dtype.name, list(value.shape)]}  # its values are in the state_dict
-    raise TypeError(f"{place} is a {type(value).__name__}, which JSON cannot hold")
+    raise TypeError(f"the argument {place!r} is a {type(value).__name__}, which JSON cannot hold")
 
 
 def _from_json(value: Any, built: list) -> Any:
     if isinstance(value, list):
         return tuple(_from_json(item, built) for item in value)
-    if isinstance(value, dict) and "tensor" in value:
-        dtype, shape = value["tensor"]
-        return Tensor(np.zeros(shape, dtype))
     if isinstance(value, dict):
+        if "dict" in value:
+            return {key: _from_json(item, built) for key, item in value["dict"].items()}
+        if "tensor" in value:
+            dtype, shape = value["tensor"]
+            return Tensor(np.zeros(shape, dtype))
         return _from_config(value, built)
     return value

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from .._tensor import Tensor
 from . import config as architecture
 from .tree import pack, unpack
 from .weights import read_arrays, write_arrays
@@ -98,12 +98,13 @@ def save_model(model: Any, path: str | os.PathLike[str], notes: Mapping[str, Any
     Raises:
         OSError: the file cannot be written; an older file is intact.
     """
+    about: dict[str, Any] = {"config": None, "notes": dict(notes or {})}
     try:
-        config = architecture.to_config(model)
+        about["config"] = architecture.to_config(model)
     except TypeError as error:
-        config = {"unknown": str(error)}
+        about["unknown"] = str(error)
     arrays = {name: tensor.array for name, tensor in model.state_dict().items()}
-    write_arrays(path, arrays, _text("model", config=config, notes=dict(notes or {})))
+    write_arrays(path, arrays, _text("model", **about))
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
@@ -200,13 +201,12 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
 
 
 def _build(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], about: dict[str, Any]) -> Any:
-    config = about["config"]
-    if "unknown" in config:
+    if "unknown" in about:
         raise ValueError(
-            f"{os.fspath(path)}: holds weights only ({config['unknown']}); make the model and call load_weights"
+            f"{os.fspath(path)}: holds weights only ({about['unknown']}); make the model and call load_weights"
         )
     try:
-        model = architecture.from_config(config)
+        model = architecture.from_config(about["config"])
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
     for name, tensor in model.state_dict(keep_vars=True).items():

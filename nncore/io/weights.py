@@ -58,11 +58,12 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray],
 
     dense = {}
     for name, array in arrays.items():
-        if array.dtype not in _SAVED_DTYPES:
-            raise ValueError(f"save: array {name!r} has dtype {array.dtype}, which a safetensors file cannot hold")
+        dtype = array.dtype.newbyteorder("=")
+        if dtype not in _SAVED_DTYPES:
+            raise ValueError(f"save: array {name!r} has dtype {dtype}, which a safetensors file cannot hold")
         if name == "__metadata__":
             raise ValueError("save: the name '__metadata__' is reserved by the safetensors format")
-        dense[name] = np.asarray(array, order="C")  # safetensors takes the memory as it lies, strides ignored
+        dense[name] = np.asarray(array, dtype, order="C")  # safetensors takes the memory as it lies, strides ignored
     sums = json.dumps(_checksums(dense, text))
     write_atomically(path, save(dense, metadata={"nncore": text, "sha256": sums}))
 
