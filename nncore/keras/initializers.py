@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
+from .._tensor import Tensor
 from ..nn import init
 from ..ops.convert import default_dtype
 from ..random import Generator
-from .._tensor import Tensor
 from .serial import Serializable, resolve
 
 
@@ -35,6 +35,7 @@ class Zeros(Initializer):
     """
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         return init.zeros_(_empty(shape, dtype))
 
 
@@ -47,6 +48,7 @@ class Ones(Initializer):
     """
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         return init.ones_(_empty(shape, dtype))
 
 
@@ -65,6 +67,7 @@ class Constant(Initializer):
         self.value = value
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         return init.constant_(_empty(shape, dtype), self.value)
 
 
@@ -84,6 +87,7 @@ class Identity(Initializer):
         self.gain = gain
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         if len(shape) != 2:
             raise ValueError(f"Identity: argument 'shape' is {tuple(shape)}, expected a matrix's")
         matrix = _empty(shape, dtype)
@@ -115,6 +119,7 @@ class RandomNormal(_Random):
         self.mean, self.stddev, self.seed = mean, stddev, seed
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         return init.normal_(_empty(shape, dtype), self.mean, self.stddev, self._generator())
 
 
@@ -135,6 +140,7 @@ class RandomUniform(_Random):
         self.minval, self.maxval, self.seed = minval, maxval, seed
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         return init.uniform_(_empty(shape, dtype), self.minval, self.maxval, self._generator())
 
 
@@ -155,6 +161,7 @@ class TruncatedNormal(_Random):
         self.mean, self.stddev, self.seed = mean, stddev, seed
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         low, high = self.mean - 2 * self.stddev, self.mean + 2 * self.stddev
         return init.trunc_normal_(_empty(shape, dtype), self.mean, self.stddev, low, high, self._generator())
 
@@ -188,6 +195,7 @@ class VarianceScaling(_Random):
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
 
     def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
         fan_in, fan_out = fans(shape)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, n)

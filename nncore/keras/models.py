@@ -102,7 +102,9 @@ class Model(KerasWeights, training.Model):
         for path, layer in self.named_children():
             if name in (path, self.layer_name(path)):
                 return layer
-        raise ValueError(f"get_layer: there is no layer {name!r}, expected one of {[self.layer_name(p) for p in self._modules]}")
+        raise ValueError(
+            f"get_layer: there is no layer {name!r}, expected one of {[self.layer_name(p) for p in self._modules]}"
+        )
 
     def layer_name(self, path):
         """What people call the submodule at a dotted path."""

@@ -37,6 +37,7 @@ class L1L2(Regularizer):
         self.l1, self.l2 = l1, l2
 
     def __call__(self, x):
+        """The penalty of a Tensor."""
         x = as_tensor(x)
         penalty = x.square().sum() * self.l2 if self.l2 or not self.l1 else None
         if self.l1:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..random import manual_seed
 from .._tensor import Tensor
+from ..random import manual_seed
 
 
 def to_categorical(x, num_classes=None):

@@ -147,16 +147,19 @@ class StreamBatches:
         return self._batch(first)[0]
 
     def __iter__(self):
-        count = 0
-        for count, batch in enumerate(itertools.islice(self.iterable, self.steps), 1):
+        empty = True
+        for batch in itertools.islice(self.iterable, self.steps):
+            empty = False
             yield self._batch(batch)
-        if count == 0:
+        if empty:
             raise ValueError(f"{self.op}: argument 'x' gave no batch: a generator that ended cannot begin again")
 
     def _batch(self, batch):
         parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
         if not 1 <= len(parts) <= 3:
-            raise ValueError(f"{self.op}: argument 'x' gave a batch of {len(parts)} parts, expected x, (x, y) or (x, y, weight)")
+            raise ValueError(
+                f"{self.op}: argument 'x' gave a batch of {len(parts)} parts, expected x, (x, y) or (x, y, weight)"
+            )
         x, y, weight = (*parts, None, None)[:3]
         inputs = tuple(_data(self.op, "x", a) for a in (x if isinstance(x, tuple) else (x,)))
         if y is not None:
@@ -244,7 +247,9 @@ def checked_class_weight(op, class_weight):
         if not isinstance(label, (int, np.integer)) or label < 0:
             raise ValueError(f"{op}: argument 'class_weight' has the class {label!r}, expected an int >= 0")
         if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"{op}: argument 'class_weight' has {weight} for class {label}, expected a finite number >= 0")
+            raise ValueError(
+                f"{op}: argument 'class_weight' has {weight} for class {label}, expected a finite number >= 0"
+            )
         table[label] = weight
     return table
 

@@ -149,7 +149,7 @@ class _Monitor:
         self.owner, self.monitor, self.mode, self.min_delta = owner, monitor, mode, abs(min_delta)
 
     def direction(self, model):
-        """"min" or "max": as given, or of the metric of that name, or by what names usually mean."""
+        """Say "min" or "max": as given, or of the metric of that name, or by what names usually mean."""
         if self.mode != "auto":
             return self.mode
         name = self.monitor.removeprefix("val_")
@@ -226,15 +226,19 @@ class EarlyStopping(Callback):
         self.stopped_epoch = 0
 
     def state_dict(self):
+        """What must be remembered; see `Callback`."""
         return {name: getattr(self, name) for name in ("wait", "best", "best_epoch", "best_weights", "stopped_epoch")}
 
     def load_state_dict(self, state):
+        """Take over what `state_dict` gave; see `Callback`."""
         self.__dict__.update(state)
 
     def on_train_begin(self, logs=None):
+        """See `Callback`."""
         self._reset()
 
     def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
         current = self._monitor.value(logs)
         if current is None or epoch < self.start_from_epoch:
             return
@@ -250,6 +254,7 @@ class EarlyStopping(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
+        """See `Callback`."""
         if self.stopped_epoch > 0 and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
@@ -310,15 +315,19 @@ class ModelCheckpoint(Callback):
         self._batches = 0
 
     def state_dict(self):
+        """What must be remembered; see `Callback`."""
         return {"best": self.best, "batches": self._batches}
 
     def load_state_dict(self, state):
+        """Take over what `state_dict` gave; see `Callback`."""
         self.best, self._batches = state["best"], state["batches"]
 
     def on_epoch_begin(self, epoch, logs=None):
+        """See `Callback`."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
+        """See `Callback`."""
         if self.save_freq == "epoch":
             return
         self._batches += 1
@@ -327,6 +336,7 @@ class ModelCheckpoint(Callback):
             self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
 
     def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
         if self.save_freq == "epoch":
             self._save(epoch, logs or {})
 
@@ -376,6 +386,7 @@ class LearningRateScheduler(Callback):
             self._takes_rate = False
 
     def on_epoch_begin(self, epoch, logs=None):
+        """See `Callback`."""
         rate = learning_rate_of(self.model.optimizer)
         rate = float(self.schedule(epoch, rate) if self._takes_rate else self.schedule(epoch))
         if not math.isfinite(rate) or rate < 0:
@@ -385,6 +396,7 @@ class LearningRateScheduler(Callback):
             print(f"Epoch {epoch + 1}: learning rate {rate:g}")
 
     def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
         if logs is not None:
             logs["learning_rate"] = learning_rate_of(self.model.optimizer)
 
@@ -438,15 +450,19 @@ class ReduceLROnPlateau(Callback):
         self.best = None
 
     def state_dict(self):
+        """What must be remembered; see `Callback`."""
         return {"wait": self.wait, "cooldown_counter": self.cooldown_counter, "best": self.best}
 
     def load_state_dict(self, state):
+        """Take over what `state_dict` gave; see `Callback`."""
         self.__dict__.update(state)
 
     def on_train_begin(self, logs=None):
+        """See `Callback`."""
         self._reset()
 
     def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
         rate = learning_rate_of(self.model.optimizer)
         current = self._monitor.value(logs)
         if logs is not None:
@@ -485,9 +501,9 @@ class CSVLogger(Callback):
         >>> logger = CSVLogger(path)
         >>> logger.on_train_begin()
         >>> logger.on_epoch_end(0, {"loss": 0.5})
-        >>> print(open(path).read().strip())
-        epoch,loss
-        0,0.5
+        >>> with open(path) as file:
+        ...     file.read()
+        'epoch,loss\\n0,0.5\\n'
 
     Reference: Keras, `keras.callbacks.CSVLogger`.
     """
@@ -500,6 +516,7 @@ class CSVLogger(Callback):
         self._columns = None
 
     def on_train_begin(self, logs=None):
+        """See `Callback`."""
         os.makedirs(os.path.dirname(self.filename) or ".", exist_ok=True)
         header, rows = self._whole_rows() if self.append else (None, [])
         self._columns = header
@@ -529,6 +546,7 @@ class CSVLogger(Callback):
         return header, [row for row in rows if not (row[0].isdigit() and int(row[0]) >= initial_epoch > 0)]
 
     def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
         values = {"epoch": epoch, **(logs or {})}
         rows = []
         if self._columns is None:
@@ -556,6 +574,7 @@ class TerminateOnNaN(Callback):
     """
 
     def on_train_batch_end(self, batch, logs=None):
+        """See `Callback`."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
             print(f"Batch {batch}: the loss is {loss}, training stops")

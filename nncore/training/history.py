@@ -28,10 +28,12 @@ class History(Callback):
         self.epoch = []
 
     def on_train_begin(self, logs=None):
+        """See `Callback`."""
         self.history = {}
         self.epoch = []
 
     def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)

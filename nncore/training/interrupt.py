@@ -14,11 +14,14 @@ class Interrupts:
         held: whether signals are delayed from the start.
 
     Example:
-        >>> with Interrupts(held=True):
-        ...     signal.raise_signal(signal.SIGINT)
-        ...     print("the step ends")
-        Traceback (most recent call last):
-        KeyboardInterrupt
+        >>> try:
+        ...     with Interrupts(held=True):
+        ...         signal.raise_signal(signal.SIGINT)
+        ...         print("the step ends")
+        ... except KeyboardInterrupt:
+        ...     print("then comes Ctrl-C")
+        the step ends
+        then comes Ctrl-C
     """
 
     def __init__(self, held=False):

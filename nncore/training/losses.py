@@ -9,8 +9,8 @@ import inspect
 import numpy as np
 
 from .. import nn, ops
-from ..ops.convert import as_tensor
 from .._tensor import Tensor
+from ..ops.convert import as_tensor
 
 EPSILON = 1e-7  # probabilities are held in [EPSILON, 1 - EPSILON] before the logarithm, as in Keras
 
@@ -39,7 +39,9 @@ class Loss:
 
     def __init__(self, name=None, reduction="sum_over_batch_size"):
         if reduction not in REDUCTIONS:
-            raise ValueError(f"{type(self).__name__}: argument 'reduction' is {reduction!r}, expected one of {REDUCTIONS}")
+            raise ValueError(
+                f"{type(self).__name__}: argument 'reduction' is {reduction!r}, expected one of {REDUCTIONS}"
+            )
         self.name = name or type(self).__name__
         self.reduction = reduction
 
@@ -229,9 +231,11 @@ class CategoricalCrossentropy(Loss):
         self.label_smoothing = _checked_smoothing(type(self).__name__, label_smoothing)
 
     def call(self, y_true, y_pred):
+        """Losses of the samples; see `Loss`."""
         return self._losses(y_true, y_pred, "none").reshape(y_pred.shape[:-1])
 
     def mean(self, y_true, y_pred):
+        """Their mean; see `Loss`."""
         return self._losses(y_true, y_pred, "mean")
 
     def _losses(self, y_true, y_pred, reduction):
@@ -281,9 +285,11 @@ class SparseCategoricalCrossentropy(Loss):
         self.ignore_class = ignore_class
 
     def call(self, y_true, y_pred):
+        """Losses of the samples; see `Loss`."""
         return self._losses(y_true, y_pred, "none").reshape(y_pred.shape[:-1])
 
     def mean(self, y_true, y_pred):
+        """Their mean; see `Loss`."""
         return self._losses(y_true, y_pred, "mean")
 
     def _losses(self, y_true, y_pred, reduction):
@@ -389,6 +395,7 @@ class ModuleLoss(Loss):
             self.unreduced.reduction = "none"
 
     def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of a batch; see `Loss`."""
         y_true, y_pred = self._target(as_tensor(y_true), y_pred), as_tensor(y_pred)
         if sample_weight is None:
             return self.module(y_pred, y_true)
@@ -427,6 +434,7 @@ class FunctionLoss(Loss):
         self.output_first = first == "input"
 
     def call(self, y_true, y_pred):
+        """Losses of the samples; see `Loss`."""
         losses = self.function(y_pred, y_true) if self.output_first else self.function(y_true, y_pred)
         return as_tensor(losses)
 

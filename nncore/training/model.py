@@ -35,7 +35,7 @@ class Model(Module):
     Example:
         >>> import numpy as np, nncore
         >>> from nncore import nn
-        >>> nncore.manual_seed(0)
+        >>> _ = nncore.manual_seed(0)
         >>> x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(64, 1)
         >>> model = nncore.Model(nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1)))
         >>> model.compile(optimizer="adam", loss="mse")
@@ -130,7 +130,9 @@ class Model(Module):
         if not optimizer.bound:
             optimizer.bind(parameters)
         elif {id(p) for group in optimizer.param_groups for p in group["params"]} != {id(p) for p in parameters}:
-            raise RuntimeError("compile: the optimizer holds other parameters than the model; make a new one for this model")
+            raise RuntimeError(
+                "compile: the optimizer holds other parameters than the model; make a new one for this model"
+            )
 
     def _dtype(self):
         return next((p.dtype for p in self.parameters() if p.dtype.kind == "f"), np.dtype(np.float32))
@@ -210,7 +212,9 @@ class Model(Module):
         batches.check_training(epochs - initial_epoch)
         validation = None
         if validation_data is not None:
-            validation = self._validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
+            validation = self._validation_batches(
+                validation_data, validation_batch_size or batch_size, validation_steps
+            )
         elif validation_split:
             batches, validation = batches.split(validation_split)
         self._build(batches.first_inputs())

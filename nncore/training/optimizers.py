@@ -35,7 +35,9 @@ class _Lazy:
         if not (math.isfinite(learning_rate) and learning_rate >= 0):
             raise ValueError(f"{kind}: argument 'learning_rate' is {learning_rate}, expected a number >= 0")
         if sum(limit is not None for limit in (clipnorm, clipvalue, global_clipnorm)) > 1:
-            raise ValueError(f"{kind}: expected at most one of the arguments 'clipnorm', 'clipvalue', 'global_clipnorm'")
+            raise ValueError(
+                f"{kind}: expected at most one of the arguments 'clipnorm', 'clipvalue', 'global_clipnorm'"
+            )
         self.name = name
         self.weight_decay = weight_decay or 0.0
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm

@@ -38,7 +38,11 @@ class Progress:
         if self.mode == 1:
             from tqdm.auto import tqdm
 
-            shape = "{desc} |{bar:16}| {n_fmt}/{total_fmt} {elapsed} {postfix}" if steps else "{desc} {n_fmt} {elapsed} {postfix}"
+            shape = (
+                "{desc} |{bar:16}| {n_fmt}/{total_fmt} {elapsed} {postfix}"
+                if steps
+                else "{desc} {n_fmt} {elapsed} {postfix}"
+            )
             self._bar = tqdm(desc=title, total=steps, bar_format=shape, file=sys.stderr)
 
     def advance(self, logs):

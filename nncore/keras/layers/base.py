@@ -7,9 +7,9 @@ import numpy as np
 
 from ... import nn
 from ..._core.tape import no_grad
+from ..._tensor import Tensor
 from ...nn.module import Module
 from ...ops.convert import as_tensor, default_dtype
-from ..._tensor import Tensor
 from ...training.loop import Mode
 from .. import initializers, regularizers
 from ..serial import serialize
@@ -101,7 +101,7 @@ class Layer(KerasWeights, Module):
     Reference: Keras, `keras.layers.Layer`.
     """
 
-    # attribute -> order in which Keras has its axes, in Keras's order of weights
+    # (attribute, order in which Keras has its axes), in Keras's order of weights
     keras_axes = None
     _takes_training = False
 
@@ -274,14 +274,13 @@ def in_dtype_of(x, weight):
 
 def _keras_weights(module):
     """(Tensor, axes in Keras's order or None) of everything that Keras counts among the weights."""
-    axes = getattr(module, "keras_axes", None)
-    if axes is None:
-        own = {**module._parameters, **module._buffers}
-        axes = {name: None for name, tensor in own.items() if tensor is None or tensor.dtype.kind == "f"}
+    named = getattr(module, "keras_axes", None)
+    if named is None:
+        named = [(name, None) for name in (*module._parameters, *module._buffers)]
     seen = set()
-    for name, order in axes.items():
+    for name, order in named:
         tensor = getattr(module, name, None)
-        if tensor is not None:
+        if tensor is not None and tensor.dtype.kind == "f":
             seen.add(id(tensor))
             yield tensor, order
     for child in module.children():
@@ -315,7 +314,9 @@ def pair(op, name, value):
 def check_data_format(op, data_format):
     """Whether the channels come last; a ValueError for an unknown word."""
     if data_format not in (None, "channels_last", "channels_first"):
-        raise ValueError(f"{op}: argument 'data_format' is {data_format!r}, expected 'channels_last' or 'channels_first'")
+        raise ValueError(
+            f"{op}: argument 'data_format' is {data_format!r}, expected 'channels_last' or 'channels_first'"
+        )
     return data_format != "channels_first"
 
 

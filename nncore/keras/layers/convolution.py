@@ -77,7 +77,7 @@ class Conv2D(Activated, _Images):
     Reference: Keras, `keras.layers.Conv2D`.
     """
 
-    keras_axes = {"weight": (2, 3, 1, 0), "bias": None}
+    keras_axes = (("weight", (2, 3, 1, 0)), ("bias", None))
     shown = ("filters", "kernel_size", "strides", "padding", "activation")
 
     def __init__(
@@ -118,7 +118,9 @@ class Conv2D(Activated, _Images):
             raise ValueError(f"Conv2D: argument 'x' has {len(input_shape)} axes, expected 4, the batch axis among them")
         channels = input_shape[-1 if self.channels_last else 1]
         if channels % self.groups:
-            raise ValueError(f"Conv2D: argument 'x' has {channels} channels, expected a multiple of groups={self.groups}")
+            raise ValueError(
+                f"Conv2D: argument 'x' has {channels} channels, expected a multiple of groups={self.groups}"
+            )
         self._make_weights((*self.kernel_size, channels // self.groups, self.filters))
 
     def images(self, x):

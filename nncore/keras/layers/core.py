@@ -33,10 +33,14 @@ class Activated(Layer):
         # A list hides a Module from the tree if `activation` has put it there already.
         self._afterwards = [function if self.fused_activation is None else activations.linear]
 
+    @property
+    def _kernel_axes(self):
+        return dict(self.keras_axes)["weight"]
+
     def _make_weights(self, shape):
         """`weight` and `bias` for a kernel of the given shape in Keras's layout."""
         kernel = self.kernel_initializer(shape, self.dtype)
-        to_torch = np.argsort(self.keras_axes["weight"])
+        to_torch = np.argsort(self._kernel_axes)
         self.weight = self._weight(kernel.permute(*to_torch), regularizer=self.kernel_regularizer)
         if self.use_bias:
             values = self.bias_initializer((shape[-1],), self.dtype)
@@ -50,7 +54,7 @@ class Activated(Layer):
     @property
     def kernel(self):
         """The weight in Keras's layout; shares the memory."""
-        return self.weight.detach().permute(*self.keras_axes["weight"])
+        return self.weight.detach().permute(*self._kernel_axes)
 
 
 class Dense(Activated):
@@ -79,7 +83,7 @@ class Dense(Activated):
     Reference: Keras, `keras.layers.Dense`.
     """
 
-    keras_axes = {"weight": (1, 0), "bias": None}
+    keras_axes = (("weight", (1, 0)), ("bias", None))
     shown = ("units", "activation")
 
     def __init__(
@@ -104,7 +108,9 @@ class Dense(Activated):
     def build(self, input_shape):
         """Make weight and bias."""
         if len(input_shape) < 2:
-            raise ValueError(f"Dense: argument 'x' has {len(input_shape)} axis, expected at least 2, the batch axis first")
+            raise ValueError(
+                f"Dense: argument 'x' has {len(input_shape)} axis, expected at least 2, the batch axis first"
+            )
         self.in_features, self.out_features = input_shape[-1], self.units
         self._make_weights((input_shape[-1], self.units))
 
@@ -137,7 +143,7 @@ class Embedding(Layer):
     Reference: Keras, `keras.layers.Embedding`.
     """
 
-    keras_axes = {"weight": None}
+    keras_axes = (("weight", None),)
     shown = ("input_dim", "output_dim")
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None, **common):

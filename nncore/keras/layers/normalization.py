@@ -26,14 +26,14 @@ class BatchNormalization(Layer):
     Example:
         >>> import nncore
         >>> layer = BatchNormalization()
-        >>> layer(nncore.tensor([[1.0], [3.0]]), training=True).round(), layer.running_mean
+        >>> layer(nncore.tensor([[1.0], [3.0]]), training=True).detach().round(), layer.running_mean
         (tensor([[-1.],
                 [ 1.]]), tensor([0.0200]))
 
     Reference: Keras, `keras.layers.BatchNormalization`; Ioffe & Szegedy 2015.
     """
 
-    keras_axes = {"weight": None, "bias": None, "running_mean": None, "running_var": None}
+    keras_axes = (("weight", None), ("bias", None), ("running_mean", None), ("running_var", None))
     shown = ("axis", "momentum", "epsilon")
 
     def __init__(
@@ -66,7 +66,9 @@ class BatchNormalization(Layer):
         """Make gamma, beta and the moving statistics."""
         rank = len(input_shape)
         if rank < 2 or not (-rank < self.axis < 0 or 0 < self.axis < rank):
-            raise ValueError(f"BatchNormalization: argument 'axis' is {self.axis}, but 'x' has {rank} axes, the batch axis first")
+            raise ValueError(
+                f"BatchNormalization: argument 'axis' is {self.axis}, but 'x' has {rank} axes, the batch axis first"
+            )
         shape = (input_shape[self.axis],)
         gamma, beta = self.gamma_initializer(shape, self.dtype), self.beta_initializer(shape, self.dtype)
         self.register_parameter("weight", self._weight(gamma, True, self.gamma_regularizer) if self.scale else None)
@@ -110,13 +112,13 @@ class LayerNormalization(Layer):
 
     Example:
         >>> import nncore
-        >>> LayerNormalization()(nncore.tensor([[1.0, 3.0]])).round()
+        >>> LayerNormalization()(nncore.tensor([[1.0, 3.0]])).detach().round()
         tensor([[-1.,  1.]])
 
     Reference: Keras, `keras.layers.LayerNormalization`; Ba et al. 2016.
     """
 
-    keras_axes = {"weight": None, "bias": None}
+    keras_axes = (("weight", None), ("bias", None))
     shown = ("axis", "epsilon")
 
     def __init__(
