@@ -9,6 +9,7 @@ No rule here is about one kernel: names, shapes, dtypes and layouts come from th
 passes `_run`, so what is written down there is the whole computation.
 """
 import os
+from operator import index
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -136,12 +137,17 @@ cdef inline cnp.ndarray _empty_fast(int ndim, cnp.npy_intp *dims, cnp.dtype desc
     return cnp.PyArray_EMPTY(ndim, dims, descr.type_num, 0)
 
 
+cdef _write_back(cnp.ndarray temporary, cnp.ndarray destination):
+    if _is_view(destination):
+        copy(temporary, out=destination)
+    else:
+        np.copyto(destination, temporary)  # odd addresses
+
+
 cdef object _converted(cnp.ndarray a, int flags):
     """A copy of `a` in the order the field's flags want, made by the copy kernel."""
     cdef int64_t shape[NN_MAX_DIM]
     cdef int i
-    if cnp.PyArray_NDIM(a) > NN_MAX_DIM:
-        return a  # refused by the check, with its shape
     if not cnp.PyArray_ISALIGNED(a) or not _is_view(a):
         a = a.copy()  # NumPy reads what no kernel may: odd addresses
     for i in range(cnp.PyArray_NDIM(a)):
@@ -261,6 +267,10 @@ cdef class Kernel:
         cdef int actual, wanted = self.info.fields[field].dtype
         if not isinstance(value, cnp.ndarray):
             self._refuse(field, f"is {type(value).__name__}", "a NumPy array")
+        if cnp.PyArray_NDIM(<cnp.ndarray> value) > NN_MAX_DIM:
+            self._refuse(field, f"has {value.ndim} dimensions", f"at most {NN_MAX_DIM}", ValueError)
+        if cnp.PyArray_SIZE(<cnp.ndarray> value) > (1 << 48):
+            self._refuse(field, f"has {value.size} elements", "at most 2**48", ValueError)
         actual = _dtype_of(<cnp.ndarray> value)
         if wanted == NN_REAL_TYPE:
             if actual >= 0 and (dtype[0] < 0 or dtype[0] == actual) and nn_table(actual).fn[self.id] != NULL:
@@ -276,7 +286,7 @@ cdef class Kernel:
             if f.kind == NN_FIELD_REAL:
                 (<double *> (block + f.offset))[0] = value
             else:
-                (<int64_t *> (block + f.offset))[0] = value
+                (<int64_t *> (block + f.offset))[0] = index(value)
         except TypeError:
             self._refuse(field, f"is {value!r}", "a number" if f.kind == NN_FIELD_REAL else "an integer")
         except OverflowError:
@@ -390,7 +400,7 @@ cdef class Kernel:
 
         _run(kernel, block, info.work(block))
         for temporary, destination in written_back:
-            copy(temporary, out=destination)
+            _write_back(temporary, destination)
         if len(results) == 1:
             return results[0]
         return tuple(results) if results else None
@@ -458,8 +468,6 @@ cdef class Kernel:
             return array
         cdef int64_t shape[NN_MAX_DIM]
         cdef int axis
-        if cnp.PyArray_NDIM(array) > NN_MAX_DIM:
-            self._refuse(i, f"has {array.ndim} dimensions", f"at most {NN_MAX_DIM}", ValueError)
         for axis in range(cnp.PyArray_NDIM(array)):
             shape[axis] = cnp.PyArray_DIM(array, axis)
         cdef cnp.ndarray temporary = _empty(cnp.PyArray_NDIM(array), shape, _dtype_of(array), f.flags)
@@ -523,7 +531,7 @@ cdef class Kernel:
             PyMem_Free(pointers)
             PyMem_Free(sizes)
         for temporary, destination in written_back:
-            copy(temporary, out=destination)
+            _write_back(temporary, destination)
 
 
 cdef inline tuple _shape(cnp.ndarray a):
