@@ -16,6 +16,8 @@
 #include "gemm.h"
 
 #include "activation.h"
+#include "thin.h"
+#include "transpose.h"
 
 /* Rows of a packed block of A, columns of a packed block of B: half, and an eighth to a quarter, of a usual L2. */
 #define NN_MC (12288 * NN_BYTES / (NN_KC * (int)sizeof(real)) / NN_MR * NN_MR)
@@ -23,13 +25,6 @@
 #define TILE_VECS (NN_NR / NN_WIDTH)
 
 _Static_assert((NN_KC * (NN_NC + NN_MC) + NN_WIDTH) * sizeof(real) <= NN_GEMM_SCRATCH, "the blocks exceed scratch");
-
-/* Accumulators live in registers only if every loop over them is unrolled before the arrays are split up. */
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* ---- the register tile ------------------------------------------------------------------------------------- */
 typedef struct {
@@ -66,31 +61,31 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
     const int64_t a_row = t->a_row, a_column = t->a_column, b_row = t->b_row, c_row = t->c_row;
     const real *upper = t->a, *lower = t->a + half * a_row, *b = t->b;
     vec c[NN_MR][TILE_VECS];
-    UNROLL
+    NN_UNROLL
     for (int i = 0; i < rows; i++) {
-        UNROLL
+        NN_UNROLL
         for (int j = 0; j < vecs; j++) c[i][j] = (vec){0};
     }
     const real *ahead = t->c;
     for (int64_t left = t->depth; left > 0; left -= 64) {
         if (left > 64) {
-            UNROLL
+            NN_UNROLL
             for (int i = 0; i < 5; i++, ahead += c_row) {
-                UNROLL
+                NN_UNROLL
                 for (int j = 0; j < vecs; j++) __builtin_prefetch(ahead + j * NN_WIDTH, 1);
             }
         }
         for (int64_t k = left < 64 ? left : 64; k > 0; k--) {
             vec row[TILE_VECS];
-            UNROLL
+            NN_UNROLL
             for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
-            UNROLL
+            NN_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vec element = v_set1(i < half ? upper[i * a_row] : lower[(i - half) * a_row]);
-                UNROLL
+                NN_UNROLL
                 for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
             }
-            __builtin_prefetch(upper + 16 * a_column);
+            __builtin_prefetch(upper + 16 * NN_MR);
             upper += a_column;
             lower += a_column;
             b += b_row;
@@ -98,31 +93,31 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
     }
     if (t->columns < vecs * NN_WIDTH) {
         real tile[NN_MR * NN_NR];
-        UNROLL
+        NN_UNROLL
         for (int i = 0; i < rows; i++) {
-            UNROLL
+            NN_UNROLL
             for (int j = 0; j < vecs; j++) v_store(tile + i * NN_NR + j * NN_WIDTH, c[i][j]);
         }
         store_edge(t, tile, rows, vecs);
         return;
     }
     if (!t->first) {
-        UNROLL
+        NN_UNROLL
         for (int i = 0; i < rows; i++) {
-            UNROLL
+            NN_UNROLL
             for (int j = 0; j < vecs; j++) c[i][j] = v_load(t->c + i * c_row + j * NN_WIDTH) + c[i][j];
         }
     }
     if (t->bias) {
-        UNROLL
+        NN_UNROLL
         for (int i = 0; i < rows; i++) {
-            UNROLL
+            NN_UNROLL
             for (int j = 0; j < vecs; j++) c[i][j] = c[i][j] + v_load(t->bias + j * NN_WIDTH);
         }
     }
-    UNROLL
+    NN_UNROLL
     for (int i = 0; i < rows; i++) {
-        UNROLL
+        NN_UNROLL
         for (int j = 0; j < vecs; j++) v_store(t->c + i * c_row + j * NN_WIDTH, c[i][j]);
     }
 }
@@ -142,45 +137,6 @@ static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, TIL
 #undef X
 
 /* ---- packing a strided matrix ------------------------------------------------------------------------------ */
-/* Lane i of the two results of exchanging the off-diagonal s x s blocks of a pair of rows. */
-#define LOW(i, s) ((i) & (s) ? NN_WIDTH + (i) - (s) : (i))
-#define HIGH(i, s) ((i) & (s) ? NN_WIDTH + (i) : (i) + (s))
-#define LANES2(F, i, s) F(i, s), F(i + 1, s)
-#define LANES4(F, i, s) LANES2(F, i, s), LANES2(F, i + 2, s)
-#define LANES8(F, i, s) LANES4(F, i, s), LANES4(F, i + 4, s)
-#define LANES16(F, i, s) LANES8(F, i, s), LANES8(F, i + 8, s)
-#if NN_WIDTH == 16
-#define LANES(F, s) LANES16(F, 0, s)
-#elif NN_WIDTH == 8
-#define LANES(F, s) LANES8(F, 0, s)
-#elif NN_WIDTH == 4
-#define LANES(F, s) LANES4(F, 0, s)
-#else
-#define LANES(F, s) LANES2(F, 0, s)
-#endif
-#define EXCHANGE(s)                                                                                            \
-    UNROLL                                                                                                     \
-    for (int i = 0; i < NN_WIDTH; i++)                                                                         \
-        if (!(i & (s))) {                                                                                      \
-            const vec a = rows[i], b = rows[i + (s)];                                                          \
-            rows[i] = __builtin_shufflevector(a, b, LANES(LOW, s));                                            \
-            rows[i + (s)] = __builtin_shufflevector(a, b, LANES(HIGH, s));                                     \
-        }
-
-/* Eklundh, "A Fast Computer Method for Matrix Transposing", IEEE Trans. Computers C-21(7), 1972. */
-NN_INLINE void transpose(vec rows[NN_WIDTH]) {
-    EXCHANGE(1)
-#if NN_WIDTH > 2
-    EXCHANGE(2)
-#endif
-#if NN_WIDTH > 4
-    EXCHANGE(4)
-#endif
-#if NN_WIDTH > 8
-    EXCHANGE(8)
-#endif
-}
-
 /* A panel whose source runs along k. Writes up to NN_WIDTH - 1 elements past the panel, and before it ends only
  * where a later store writes again. */
 NN_INLINE void pack_rows(real *panel, const int width, const real *source, int64_t stride, int64_t count,
@@ -188,18 +144,10 @@ NN_INLINE void pack_rows(real *panel, const int width, const real *source, int64
     for (int64_t k = 0; k < depth; k += NN_WIDTH) {
         const int64_t n = depth - k < NN_WIDTH ? depth - k : NN_WIDTH;
         for (int first = (width - 1) / NN_WIDTH * NN_WIDTH; first >= 0; first -= NN_WIDTH) {
-            const real *corner = source + first * stride + k;
             vec rows[NN_WIDTH];
-            if (n == NN_WIDTH && first + NN_WIDTH <= count) {
-                UNROLL
-                for (int i = 0; i < NN_WIDTH; i++) rows[i] = v_load(corner + i * stride);
-            } else {
-                UNROLL
-                for (int i = 0; i < NN_WIDTH; i++)
-                    rows[i] = first + i < count ? v_load_n(corner + i * stride, n) : (vec){0};
-            }
-            transpose(rows);
-            UNROLL
+            nn_load_block(rows, source + first * stride + k, stride, count - first, n);
+            nn_transpose(rows);
+            NN_UNROLL
             for (int i = 0; i < NN_WIDTH; i++)
                 if (i < n) v_store(panel + (k + i) * width + first, rows[i]);
         }
@@ -333,6 +281,10 @@ void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank) {
     if (row == row_end || column == column_end) return;
     if (g->K == 0) {
         multiply_nothing(g, row, row_end, column, column_end);
+        return;
+    }
+    if (!g->pack_a && !g->pack_b && smaller(row_end - row, column_end - column) <= NN_THIN) {
+        thin_gemm(g, row, row_end - row, column, column_end - column, nn_scratch(team, rank));
         return;
     }
     real *panels_b = nn_scratch(team, rank), *panels_a = panels_b + NN_KC * NN_NC;

@@ -1,0 +1,209 @@
+/* gemm where C has at most NN_THIN rows or columns: a matrix times a few vectors.
+ *
+ * Shapes: a (m, K), b (K, n), c (m, n) with m <= NN_THIN; for a C of few columns the operands are exchanged.
+ * Parallel: by the caller; a rank computes c alone.
+ * Numerics: as in gemm. The lanes of a register are columns of c, so a sum stays one chain.
+ * Source: the loops of BLAS gemv, over rows of b where they are contiguous, else over its columns.
+ *
+ * b is read once, in the order in which it lies in memory, and nothing is packed: these products wait for memory.
+ */
+#ifndef NN_THIN_H
+#define NN_THIN_H
+
+#include "activation.h"
+#include "gemm.h"
+#include "transpose.h"
+
+#define NN_THIN 3
+#define THIN_COLUMNS (64 * NN_LANES) /* of c at a time: their sums stay in L1 */
+
+typedef struct {
+    nn_matrix a, b;
+    real *c;
+    int64_t c_row, c_column;
+    const real *bias; /* NULL, or element (i, j) is bias[i * bias_row + j * bias_column] */
+    int64_t bias_row, bias_column;
+    int m;
+    int64_t n, K;
+    int activation;
+} thin_args;
+
+NN_INLINE const real *element(nn_matrix a, int64_t i, int64_t j) {
+    return a.data + i * a.row_stride + j * a.column_stride;
+}
+
+/* sums[i][..] += a[i][k] b[k][..] for `depth` rows of b; `lanes` of a register lie in memory. */
+NN_INLINE void thin_rows_step(vec a[NN_THIN][4], const int m, const int depth, const real *b, int64_t b_row,
+                              int64_t lanes, real *sums) {
+    vec sum[NN_THIN];
+    NN_UNROLL
+    for (int i = 0; i < m; i++) sum[i] = v_load(sums + i * THIN_COLUMNS);
+    NN_UNROLL
+    for (int k = 0; k < depth; k++) {
+        const vec row = lanes == NN_WIDTH ? v_load(b + k * b_row) : v_load_n(b + k * b_row, lanes);
+        NN_UNROLL
+        for (int i = 0; i < m; i++) sum[i] = v_fma(a[i][k], row, sum[i]);
+    }
+    NN_UNROLL
+    for (int i = 0; i < m; i++) v_store(sums + i * THIN_COLUMNS, sum[i]);
+}
+
+NN_INLINE void thin_rows_pass(const int m, const int depth, nn_matrix a, nn_matrix b, int64_t k, int64_t columns,
+                              real *sums) {
+    vec coefficient[NN_THIN][4];
+    NN_UNROLL
+    for (int i = 0; i < m; i++) {
+        NN_UNROLL
+        for (int d = 0; d < depth; d++) coefficient[i][d] = v_set1(*element(a, i, k + d));
+    }
+    const real *row = element(b, k, 0);
+    int64_t j = 0;
+    for (; j + NN_WIDTH <= columns; j += NN_WIDTH)
+        thin_rows_step(coefficient, m, depth, row + j, b.row_stride, NN_WIDTH, sums + j);
+    if (j < columns) thin_rows_step(coefficient, m, depth, row + j, b.row_stride, columns - j, sums + j);
+}
+
+/* Rows of b are contiguous: four of them in one pass over the sums. */
+NN_INLINE void thin_rows(const int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t columns, real *sums) {
+    const int64_t registers = (columns + NN_WIDTH - 1) / NN_WIDTH;
+    for (int i = 0; i < m; i++) memset(sums + i * THIN_COLUMNS, 0, (size_t)registers * sizeof(vec));
+    int64_t k = 0;
+    for (; k + 4 <= depth; k += 4) thin_rows_pass(m, 4, a, b, k, columns, sums);
+    for (; k < depth; k++) thin_rows_pass(m, 1, a, b, k, columns, sums);
+}
+
+/* Columns of b are contiguous: NN_WIDTH of them at a time are turned into rows, in registers. */
+NN_INLINE void thin_columns(const int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t columns, real *sums) {
+    for (int64_t j = 0; j < columns; j += NN_WIDTH) {
+        vec sum[NN_THIN];
+        NN_UNROLL
+        for (int i = 0; i < m; i++) sum[i] = (vec){0};
+        for (int64_t k = 0; k < depth; k += NN_WIDTH) {
+            vec rows[NN_WIDTH];
+            nn_load_block(rows, element(b, k, j), b.column_stride, columns - j, depth - k);
+            nn_transpose(rows);
+            if (depth - k >= NN_WIDTH) {
+                NN_UNROLL
+                for (int d = 0; d < NN_WIDTH; d++) {
+                    NN_UNROLL
+                    for (int i = 0; i < m; i++) sum[i] = v_fma(v_set1(*element(a, i, k + d)), rows[d], sum[i]);
+                }
+            } else {
+                vec last[NN_WIDTH];
+                memcpy(last, rows, sizeof last);
+                for (int d = 0; d < depth - k; d++)
+                    for (int i = 0; i < m; i++) sum[i] = v_fma(v_set1(*element(a, i, k + d)), last[d], sum[i]);
+            }
+        }
+        NN_UNROLL
+        for (int i = 0; i < m; i++) v_store(sums + i * THIN_COLUMNS + j, sum[i]);
+    }
+}
+
+static real thin_chain(nn_matrix a, nn_matrix b, int64_t i, int64_t j, int64_t depth) {
+    real sum = 0;
+    for (int64_t k = 0; k < depth; k++) sum = nn_fma1(*element(a, i, k), *element(b, k, j), sum);
+    return sum;
+}
+
+/* The sums over one chunk of inner indices. */
+static void thin_chunk(int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t columns, real *sums) {
+    const bool rows = b.column_stride == 1;
+    if (rows && m == 1)
+        thin_rows(1, a, b, depth, columns, sums);
+    else if (rows && m == 2)
+        thin_rows(2, a, b, depth, columns, sums);
+    else if (rows)
+        thin_rows(3, a, b, depth, columns, sums);
+    else if (b.row_stride == 1 && m == 1)
+        thin_columns(1, a, b, depth, columns, sums);
+    else if (b.row_stride == 1 && m == 2)
+        thin_columns(2, a, b, depth, columns, sums);
+    else if (b.row_stride == 1)
+        thin_columns(3, a, b, depth, columns, sums);
+    else
+        for (int i = 0; i < m; i++)
+            for (int64_t j = 0; j < columns; j++) sums[i * THIN_COLUMNS + j] = thin_chain(a, b, i, j, depth);
+}
+
+/* One element of c: its chunks are chains that need not wait for each other. */
+static real thin_dot(nn_matrix a, nn_matrix b, int64_t K) {
+    enum { CHAINS = 8 };
+    real total = 0;
+    for (int64_t k = 0; k < K;) {
+        const int chains = K - k >= CHAINS * NN_KC ? CHAINS : 1;
+        real sum[CHAINS] = {0};
+        if (chains == CHAINS) {
+            for (int64_t d = k; d < k + NN_KC; d++) {
+                NN_UNROLL
+                for (int i = 0; i < CHAINS; i++)
+                    sum[i] = nn_fma1(*element(a, 0, d + i * NN_KC), *element(b, d + i * NN_KC, 0), sum[i]);
+            }
+        } else {
+            const nn_matrix a_chunk = {element(a, 0, k), a.row_stride, a.column_stride};
+            const nn_matrix b_chunk = {element(b, k, 0), b.row_stride, b.column_stride};
+            sum[0] = thin_chain(a_chunk, b_chunk, 0, 0, K - k < NN_KC ? K - k : NN_KC);
+        }
+        for (int i = 0; i < chains; i++, k += NN_KC) total = k == 0 ? sum[i] : total + sum[i];
+    }
+    return total;
+}
+
+/* Columns column .. column+columns of c. */
+static void thin_block(const thin_args *t, int64_t column, int64_t columns, real *totals) {
+    real *sums = totals + NN_THIN * THIN_COLUMNS;
+    if (t->m == 1 && columns == 1) {
+        const nn_matrix b = {element(t->b, 0, column), t->b.row_stride, t->b.column_stride};
+        totals[0] = thin_dot(t->a, b, t->K);
+    } else {
+        for (int64_t k = 0; k < t->K; k += NN_KC) {
+            const nn_matrix a = {element(t->a, 0, k), t->a.row_stride, t->a.column_stride};
+            const nn_matrix b = {element(t->b, k, column), t->b.row_stride, t->b.column_stride};
+            const int64_t depth = t->K - k < NN_KC ? t->K - k : NN_KC;
+            thin_chunk(t->m, a, b, depth, columns, k == 0 ? totals : sums);
+            if (k == 0) continue;
+            for (int i = 0; i < t->m; i++)
+                for (int64_t j = 0; j < columns; j++) totals[i * THIN_COLUMNS + j] += sums[i * THIN_COLUMNS + j];
+        }
+    }
+    for (int i = 0; i < t->m; i++) {
+        real *total = totals + i * THIN_COLUMNS, *c = t->c + i * t->c_row + column * t->c_column;
+        if (t->bias)
+            for (int64_t j = 0; j < columns; j++) total[j] += t->bias[i * t->bias_row + (column + j) * t->bias_column];
+        nn_activate(total, columns, t->activation);
+        for (int64_t j = 0; j < columns; j++) c[j * t->c_column] = total[j];
+    }
+}
+
+/* C[row .. row+rows, column .. column+columns], one of rows and columns at most NN_THIN. */
+static void thin_gemm(const nn_gemm *g, int64_t row, int64_t rows, int64_t column, int64_t columns, real *scratch) {
+    const nn_matrix *a = g->a, *b = g->b;
+    thin_args t = {.a = {element(*a, row, 0), a->row_stride, a->column_stride},
+                   .b = {element(*b, 0, column), b->row_stride, b->column_stride},
+                   .c = g->c + row * g->row_stride + column,
+                   .c_row = g->row_stride,
+                   .c_column = 1,
+                   .bias = g->bias ? g->bias + column : NULL,
+                   .bias_column = 1,
+                   .m = (int)rows,
+                   .n = columns,
+                   .K = g->K,
+                   .activation = g->activation};
+    if (rows > NN_THIN) {
+        const nn_matrix a_t = {t.a.data, a->column_stride, a->row_stride};
+        t.a = (nn_matrix){t.b.data, b->column_stride, b->row_stride};
+        t.b = a_t;
+        t.c_row = 1;
+        t.c_column = g->row_stride;
+        t.bias_row = 1;
+        t.bias_column = 0;
+        t.m = (int)columns;
+        t.n = rows;
+    }
+    /* Along contiguous columns a few are read to their end, along contiguous rows many of them for each k. */
+    const bool along_columns = t.b.row_stride == 1 && t.b.column_stride != 1 && t.K > NN_KC;
+    const int64_t step = along_columns ? NN_WIDTH : THIN_COLUMNS;
+    for (int64_t j = 0; j < t.n; j += step) thin_block(&t, j, t.n - j < step ? t.n - j : step, scratch);
+}
+
+#endif
