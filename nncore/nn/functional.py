@@ -1,15 +1,18 @@
 """nncore.ops under torch.nn.functional's names and signatures.
 
-Only what torch says differently is defined here; the rest is taken from nncore.ops as it is. `inplace` is accepted as
-in torch; the result is a new tensor either way.
+`inplace` is accepted as in torch; the result is a new tensor either way.
 """
 
 import warnings
 
 from nncore import ops
 from nncore.nn.arguments import reduction_of, unsupported
-from nncore.ops import gelu, layer_norm, linear, one_hot, sigmoid, softplus, tanh  # noqa: F401
 from nncore.ops.conv import pair
+
+
+def linear(input, weight, bias=None):
+    """y = input weight^T + bias, weight (out_features, in_features)."""
+    return ops.linear(input, weight, bias)
 
 
 # ---- activations ----
@@ -47,6 +50,26 @@ def elu(input, alpha=1.0, inplace=False):
 def silu(input, inplace=False):
     """y = input sigmoid(input)."""
     return ops.silu(input)
+
+
+def gelu(input, approximate="none"):
+    """y = input Phi(input); "tanh" for input/2 (1 + tanh(sqrt(2/pi) (input + 0.044715 input^3)))."""
+    return ops.gelu(input, approximate)
+
+
+def sigmoid(input):
+    """y = 1 / (1 + exp(-input))."""
+    return ops.sigmoid(input)
+
+
+def tanh(input):
+    """y = tanh(input)."""
+    return ops.tanh(input)
+
+
+def softplus(input, beta=1.0, threshold=20.0):
+    """y = log(1 + exp(beta input)) / beta, and input where beta input > threshold."""
+    return ops.softplus(input, beta, threshold)
 
 
 def softmax(input, dim=None, dtype=None):
@@ -145,6 +168,11 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     return ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """y = (input - mean) / sqrt(var + eps) * weight + bias over the last axes; see nncore.nn.LayerNorm."""
+    return ops.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
 def dropout(input, p=0.5, training=True, inplace=False):
     """In training: input / (1 - p) with probability 1 - p, else 0."""
     return ops.dropout(input, p, training)
@@ -159,6 +187,11 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ValueError(f"embedding: argument 'padding_idx' is {padding_idx}, expected -{rows} to {rows - 1}")
     return ops.embedding(input, weight, padding_idx)
+
+
+def one_hot(tensor, num_classes=-1):
+    """int64 tensor with a new last axis: 1 at the class, 0 elsewhere."""
+    return ops.one_hot(tensor, num_classes)
 
 
 # ---- losses ----

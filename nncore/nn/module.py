@@ -91,6 +91,7 @@ class Module:
     def __setattr__(self, name, value):
         fields = self.__dict__
         if isinstance(value, Parameter):
+            self._claim("_parameters", name)
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._claim("_modules", name)[name] = value
@@ -104,15 +105,14 @@ class Module:
             object.__setattr__(self, name, value)
 
     def _claim(self, registry, name):
-        """The registry ("_parameters", "_buffers" or "_modules") that `name` shall live in, and nowhere else."""
+        """The registry ("_parameters" or "_modules") that `name` shall live in, and nowhere else."""
         fields = self.__dict__
         if registry not in fields:
             raise AttributeError(f"cannot assign {registry[1:]} before Module.__init__() call")
         for other in (fields, fields["_parameters"], fields["_buffers"], fields["_modules"]):
             if other is not fields[registry]:
                 other.pop(name, None)
-        if registry != "_buffers":
-            self._non_persistent_buffers_set.discard(name)
+        self._non_persistent_buffers_set.discard(name)
         return fields[registry]
 
     def _replace(self, registry, name, value, what, expected):
@@ -159,15 +159,8 @@ class Module:
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
                 "(nncore.nn.Parameter or None required)"
             )
-        if param is None:
-            self._check_name("parameter", name, self._parameters)
-        elif not isinstance(name, str) or "." in name or name == "":
-            self._check_name("parameter", name, ())
-        if param is not None and not param.is_leaf:
-            raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}': model parameters must be created explicitly"
-            )
-        self._claim("_parameters", name)[name] = param
+        self._check_name("parameter", name, self._parameters)
+        self._parameters[name] = param
 
     def register_buffer(self, name, tensor, persistent=True):
         """Add a tensor that is state but no parameter, such as a running mean.

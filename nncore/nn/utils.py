@@ -13,7 +13,7 @@ def _gradients(parameters):
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
+def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
     """Scale all gradients in place so that their common norm is at most max_norm.
 
     Args:
@@ -21,6 +21,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
         max_norm: the largest norm allowed.
         norm_type: p of the p-norm; inf for the largest absolute value. Default: 2.
         error_if_nonfinite: raise when the norm is NaN or infinite. Default: False.
+        foreach: accepted as in torch, without effect.
 
     Returns:
         Tensor without dimensions: the norm before.
@@ -65,7 +66,7 @@ def _norm(gradient, norm_type):
     return (gradient.abs() ** norm_type).sum().item() ** (1.0 / norm_type)
 
 
-def clip_grad_value_(parameters, clip_value):
+def clip_grad_value_(parameters, clip_value, foreach=None):
     """Hold every gradient in place to [-clip_value, clip_value].
 
     Example:
