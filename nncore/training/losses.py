@@ -284,6 +284,14 @@ class SparseCategoricalCrossentropy(Loss):
         self.from_logits = from_logits
         self.ignore_class = ignore_class
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The loss of a batch; see `Loss`. Ignored samples do not count in the mean."""
+        if self.ignore_class is None or sample_weight is None or self.reduction not in ("sum_over_batch_size", "mean"):
+            return super().__call__(y_true, y_pred, sample_weight)
+        y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        total = reduce(self.call(y_true, y_pred), sample_weight, "sum")
+        return total * (1.0 / max(1, int((y_true.array != self.ignore_class).sum())))
+
     def call(self, y_true, y_pred):
         """Losses of the samples; see `Loss`."""
         return self._losses(y_true, y_pred, "none").reshape(y_pred.shape[:-1])

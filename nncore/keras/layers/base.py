@@ -80,7 +80,7 @@ class Layer(KerasWeights, Module):
         input_dim: the same for a single axis.
         name: for people. Default: the class name, in snake case.
         trainable: whether the weights ask for gradients. Default True.
-        activity_regularizer: penalty on the output, added to the loss.
+        activity_regularizer: penalty on the output, divided by the batch size and added to the loss.
         dtype: dtype of the weights, `"float32"` or `"float64"`. Default: nncore's default dtype.
 
     Attributes:
@@ -193,7 +193,7 @@ class Layer(KerasWeights, Module):
             kwargs["training"] = self.training
         outputs = self.call(*inputs, **kwargs)
         if self.activity_regularizer is not None:
-            self.add_loss(self.activity_regularizer(outputs))
+            self.add_loss(self.activity_regularizer(outputs) * (1.0 / max(1, len(outputs))))
         return outputs
 
     def compute_output_shape(self, input_shape):
