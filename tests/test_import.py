@@ -1,9 +1,8 @@
 """What `import nncore` costs, counted and not timed, and that it leaves the process as it found it."""
 
 import json
-import subprocess
-import sys
 
+import child
 import pytest
 
 PRELUDE = """
@@ -47,7 +46,7 @@ state()  # once, so that everything the questions themselves import is there
 
 def run(code):
     """The JSON that a fresh interpreter prints."""
-    done = subprocess.run([sys.executable, "-c", PRELUDE + code], capture_output=True, text=True, check=False)
+    done = child.run("-c", PRELUDE + code)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)

@@ -5,10 +5,9 @@ import errno
 import json
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import child
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -125,8 +124,8 @@ def test_a_full_disk_leaves_the_old_model_alone(tmp_path):
         "except OSError as error:\n"
         "    print(error.filename)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(path)
+    done = child.run("-c", script, path)
+    assert done.stdout.strip() == str(path), done.stderr
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
 
@@ -148,9 +147,9 @@ def test_arrays_of_every_dtype_shape_and_layout_come_back(tmp_path, dtype):
         'é "quoted" \n': dense[:1],
     }
     path = tmp_path / "a.safetensors"
-    write_arrays(path, arrays, "text é")
-    found, text = read_arrays(path)
-    assert text == "text é"
+    write_arrays(path, arrays, {"note": ["é", 0.1]})
+    found, about = read_arrays(path)
+    assert about == {"note": ["é", 0.1]}
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].dtype == dtype
@@ -257,10 +256,11 @@ FOREIGN = {
         b'{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"x":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}}',
         bytes(4),
     ),
-    "ours without checksum": raw_safetensors({"__metadata__": {"nncore": "{}"}}),
-    "checksum alone": raw_safetensors({"__metadata__": {"sha256": "{}"}}),
-    "checksum no json": raw_safetensors({"__metadata__": {"nncore": "{}", "sha256": "x"}}),
-    "checksum deep": raw_safetensors({"__metadata__": {"nncore": "{}", "sha256": "[" * 100_000}}),
+    "no checksum": raw_safetensors({"__metadata__": {"nncore": "{}"}}),
+    "no json inside": raw_safetensors({"__metadata__": {"nncore": "x"}}),
+    "no object inside": raw_safetensors({"__metadata__": {"nncore": "[]"}}),
+    "deep inside": raw_safetensors({"__metadata__": {"nncore": "[" * 100_000}}),
+    "checksum no object": raw_safetensors({"__metadata__": {"nncore": '{"sha256": 3}'}}),
 }
 
 
@@ -285,28 +285,33 @@ def test_missing_files_and_folders_raise_os_errors(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("about", "words"),
     [
-        ("", "its description is not one that nncore writes"),
-        ("[]", "its description is not one that nncore writes"),
-        ('{"format": 1, "kind": "program"}', "its description is not one that nncore writes"),
-        ('{"format": 1, "kind": "object"}', "its description is not one that nncore writes"),
-        ('{"format": "1", "kind": "object", "tree": 1}', "its description is not one that nncore writes"),
-        ('{"format": 2, "kind": "object", "tree": 1}', "has format 2, this nncore reads up to 1"),
-        ('{"format": 1, "kind": "object", "tree": {"array": "x"}}', "unreadable content"),
-        ('{"format": 1, "kind": "object", "tree": {"dict": [1]}}', "unreadable content"),
-        ('{"format": 1, "kind": "object", "tree": {"call": "os.system"}}', "unreadable content"),
-        ('{"format": 1, "kind": "object", "tree": {}}', "unreadable content"),
-        ('{"format": 1, "kind": "object", "tree": {"dict": [[[], 1]]}}', "unreadable content"),
-        ('{"format": 1, "kind": "object", "tree": ' + "[" * 100_000, "its description"),
+        ({}, "its description is not one that nncore writes"),
+        ({"format": 1, "kind": "program"}, "its description is not one that nncore writes"),
+        ({"format": 1, "kind": ["object"]}, "its description is not one that nncore writes"),
+        ({"format": 1, "kind": "object"}, "its description is not one that nncore writes"),
+        ({"format": "1", "kind": "object", "tree": 1}, "its description is not one that nncore writes"),
+        ({"format": 2, "kind": "object", "tree": 1}, "has format 2, this nncore reads up to 1"),
+        ({"format": 1, "kind": "object", "tree": {"array": "x"}}, "unreadable content"),
+        ({"format": 1, "kind": "object", "tree": {"dict": [1]}}, "unreadable content"),
+        ({"format": 1, "kind": "object", "tree": {"call": "os.system"}}, "unreadable content"),
+        ({"format": 1, "kind": "object", "tree": {}}, "unreadable content"),
+        ({"format": 1, "kind": "object", "tree": {"dict": [[[], 1]]}}, "unreadable content"),
     ],
 )
-def test_descriptions_that_nncore_does_not_write_are_refused(tmp_path, text, words):
+def test_descriptions_that_nncore_does_not_write_are_refused(tmp_path, about, words):
     path = tmp_path / "a"
-    write_arrays(path, {}, text)
+    write_arrays(path, {}, about)
     with pytest.raises(ValueError, match=words) as caught:
         nncore.load(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_equal_content_makes_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        save_model(small_model(), tmp_path / name, {"x": 1, "y": 2})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 # ---- nested values ----
@@ -371,6 +376,12 @@ def test_a_value_that_contains_itself_is_refused(tmp_path):
     value.append(value)
     with pytest.raises(TypeError, match="nested too deeply"):
         nncore.save(value, tmp_path / "a")
+    deep = {}
+    for _ in range(450):
+        deep = {"deeper": deep}
+    with pytest.raises(TypeError, match="nested too deeply"):
+        nncore.save(deep, tmp_path / "a")
+    assert os.listdir(tmp_path) == []
 
 
 def test_state_dicts_come_back_as_tensors(tmp_path):
@@ -523,7 +534,7 @@ def test_a_class_of_the_user_is_not_taken_for_the_one_it_extends(tmp_path):
 
 
 def _model_file(path, content, arrays=None):
-    write_arrays(path, arrays or {}, json.dumps({"format": 1, "kind": "model", "config": content, "notes": {}}))
+    write_arrays(path, arrays or {}, {"format": 1, "kind": "model", "config": content, "notes": {}})
 
 
 @pytest.mark.parametrize(
@@ -575,8 +586,8 @@ def test_reading_a_file_imports_executes_and_opens_nothing_else(tmp_path):
         "    except ValueError: pass\n"
         "print([event for event in events if event[0] != 'open' or event[1] not in sys.argv])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = child.run("-c", script, *paths)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_weights_that_do_not_fit_change_nothing(tmp_path):

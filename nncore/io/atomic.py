@@ -22,11 +22,11 @@ def write_atomically(path: str | os.PathLike[str], chunks: bytes | Iterable[byte
             and no temporary file is left behind.
 
     Example:
-        >>> import os, tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> write_atomically(os.path.join(folder, "a.txt"), b"whole")
-        >>> os.listdir(folder), open(os.path.join(folder, "a.txt"), "rb").read()
-        (['a.txt'], b'whole')
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_atomically(path, b"whole")
+        >>> path.read_bytes(), os.listdir(path.parent)
+        (b'whole', ['a.txt'])
 
     Reference: Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014.
     """

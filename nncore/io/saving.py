@@ -1,10 +1,9 @@
 """Models, their weights, and nested values as files: what ``nncore.save`` and ``nncore.load`` do.
 
-A file is the arrays of weights.py with a text beside them: JSON that says what kind of thing was saved and, for a
+A file is the arrays of weights.py with a JSON object beside them that says what kind of thing was saved and, for a
 model, its configuration.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -47,8 +46,11 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     if isinstance(obj, Module):
         save_model(obj, path)
         return
-    tree, arrays = pack(obj)
-    write_arrays(path, arrays, _text("object", tree=tree))
+    try:
+        tree, arrays = pack(obj)
+        write_arrays(path, arrays, {"format": FORMAT, "kind": "object", "tree": tree})
+    except RecursionError:
+        raise TypeError("save: the value is nested too deeply, or contains itself") from None
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -98,13 +100,13 @@ def save_model(model: Any, path: str | os.PathLike[str], notes: Mapping[str, Any
     Raises:
         OSError: the file cannot be written; an older file is intact.
     """
-    about: dict[str, Any] = {"config": None, "notes": dict(notes or {})}
+    about: dict[str, Any] = {"format": FORMAT, "kind": "model", "config": None, "notes": dict(notes or {})}
     try:
         about["config"] = architecture.to_config(model)
     except TypeError as error:
         about["unknown"] = str(error)
     arrays = {name: tensor.array for name, tensor in model.state_dict().items()}
-    write_arrays(path, arrays, _text("model", **about))
+    write_arrays(path, arrays, about)
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
@@ -175,27 +177,16 @@ def check_state(model: Any, state: Mapping[str, Any], path: str | os.PathLike[st
         raise ValueError(f"{os.fspath(path)}: does not fit {type(model).__name__}: {'; '.join(wrong[:3])}{more}")
 
 
-def _text(kind: str, **content: Any) -> str:
-    try:
-        return json.dumps({"format": FORMAT, "kind": kind, **content})
-    except RecursionError:
-        raise TypeError("save: the value is nested too deeply") from None
-
-
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """The arrays of a file and what nncore wrote about them; None for a file of another program."""
-    arrays, text = read_arrays(path)
-    if text is None:
+    arrays, about = read_arrays(path)
+    if about is None:
         return arrays, None
-    try:
-        about = json.loads(text)
-        newer = about["format"] > FORMAT
-        known = {"model": {"config", "notes"}, "object": {"tree"}}[about["kind"]] <= about.keys()
-    except (ValueError, TypeError, KeyError, RecursionError):
-        newer = known = False
-    if newer:
-        raise ValueError(f"{os.fspath(path)}: has format {about['format']}, this nncore reads up to {FORMAT}")
-    if not known:
+    version = about.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise ValueError(f"{os.fspath(path)}: has format {version}, this nncore reads up to {FORMAT}")
+    parts = {"model": {"config", "notes"}, "object": {"tree"}}.get(str(about.get("kind")))
+    if version != FORMAT or parts is None or not parts <= about.keys():
         raise ValueError(f"{os.fspath(path)}: its description is not one that nncore writes")
     return arrays, about
 

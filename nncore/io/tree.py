@@ -35,10 +35,7 @@ def pack(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
         {'bias': array([0., 0., 0.]), 'step': 7, 0: (True, None)}
     """
     arrays: dict[str, np.ndarray] = {}
-    try:
-        return _encode(value, "", arrays), arrays
-    except RecursionError:
-        raise TypeError("save: the value is nested too deeply, or contains itself") from None
+    return _encode(value, "", arrays), arrays
 
 
 def unpack(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:

@@ -1,14 +1,16 @@
 """Named arrays in one safetensors file, with a checksum of everything. Knows arrays and bytes, no modules.
 
-The file is ordinary safetensors: any reader of that format opens it. Two entries of its ``__metadata__`` are nncore's:
-``nncore`` holds what the caller wants to keep beside the arrays (JSON text), ``sha256`` the digest of each array and of
-names, dtypes, shapes and text together, so that a single flipped bit anywhere in the file is found when it is read.
+The file is ordinary safetensors: any reader of that format opens it. The entry ``nncore`` of its ``__metadata__`` is a
+JSON object: what the caller wants to keep beside the arrays, and under ``sha256`` the digest of each array and of names,
+dtypes, shapes and the rest of the object together, so that a single flipped bit anywhere is found when the file is read.
+Equal content makes equal bytes.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +32,18 @@ DTYPES = {
     "C64": np.dtype("complex64"),
 }
 _SAVED_DTYPES = frozenset(DTYPES.values())
+_KEY = "nncore"
 
 
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], text: str = "") -> None:
-    """Write named arrays and a text to ``path`` as a safetensors file with checksums, atomically.
+def write_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: Mapping[str, Any] | None = None
+) -> None:
+    """Write named arrays, and what is to be known about them, as a safetensors file with checksums, atomically.
 
     Args:
         path: file to create or replace.
         arrays: name -> array of any shape and memory layout; dtypes as in ``DTYPES``.
-        text: kept as it is, returned by ``read_arrays``.
+        about: a JSON object that ``read_arrays`` returns; its key ``sha256`` is taken. Default: empty.
 
     Raises:
         ValueError: an array has a dtype that the format does not hold, or a reserved name.
@@ -47,10 +52,10 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray],
     Example:
         >>> import os, tempfile
         >>> path = os.path.join(tempfile.mkdtemp(), "a.safetensors")
-        >>> write_arrays(path, {"weight": np.ones((2, 3), np.float32)}, "a note")
-        >>> arrays, text = read_arrays(path)
-        >>> arrays["weight"].shape, text
-        ((2, 3), 'a note')
+        >>> write_arrays(path, {"weight": np.ones((2, 3), np.float32)}, {"note": "ones"})
+        >>> arrays, about = read_arrays(path)
+        >>> arrays["weight"].shape, about
+        ((2, 3), {'note': 'ones'})
 
     Reference: https://github.com/huggingface/safetensors#format
     """
@@ -64,18 +69,19 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray],
         if name == "__metadata__":
             raise ValueError("save: the name '__metadata__' is reserved by the safetensors format")
         dense[name] = np.asarray(array, dtype, order="C")  # safetensors takes the memory as it lies, strides ignored
-    sums = json.dumps(_checksums(dense, text))
-    write_atomically(path, save(dense, metadata={"nncore": text, "sha256": sums}))
+    about = {} if about is None else dict(about)
+    text = json.dumps({"sha256": _checksums(dense, about), **about})
+    write_atomically(path, save(dense, metadata={_KEY: text}))
 
 
-def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], str | None]:
+def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Read what ``write_arrays`` wrote, or any other safetensors file, and check it completely.
 
     Args:
         path: a safetensors file.
 
     Returns:
-        The arrays, writable and in C order, and the text; the text is ``None`` if another program wrote the file.
+        The arrays, writable and in C order, and what is known about them; ``None`` if another program wrote the file.
 
     Raises:
         OSError: the file cannot be read.
@@ -100,7 +106,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], st
         if array.dtype == bool and array.view(np.uint8).max(initial=0) > 1:
             raise ValueError(f"{os.fspath(path)}: array {name!r} of dtype BOOL holds bytes other than 0 and 1")
         arrays[name] = array
-    return arrays, _verified_text(path, arrays, _metadata(path, data))
+    return arrays, _verified(path, arrays, _metadata(path, data))
 
 
 def _metadata(path, data: bytes) -> dict[str, str]:
@@ -119,25 +125,28 @@ def _unique_keys(pairs: list) -> dict:
     return result
 
 
-def _checksums(arrays: Mapping[str, np.ndarray], text: str) -> dict:
+def _checksums(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, Any]:
     digests = {name: hashlib.sha256(array).hexdigest() for name, array in sorted(arrays.items())}
     facts = [[name, array.dtype.name, array.shape, digests[name]] for name, array in sorted(arrays.items())]
-    return {"arrays": digests, "file": hashlib.sha256(json.dumps([facts, text]).encode()).hexdigest()}
+    return {"arrays": digests, "file": hashlib.sha256(json.dumps([facts, about]).encode()).hexdigest()}
 
 
-def _verified_text(path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str | None:
-    text, stored = metadata.get("nncore"), metadata.get("sha256")
-    if text is None and stored is None:
+def _verified(path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> dict[str, Any] | None:
+    """What nncore wrote about the arrays, after a look at every checksum."""
+    if _KEY not in metadata:
+        if any(text.startswith('{"sha256": {"arrays": ') for text in metadata.values()):
+            raise ValueError(f"{os.fspath(path)}: damaged, the header does not match its checksum")
         return None
     try:
-        expected = json.loads(stored)
+        about = json.loads(metadata[_KEY])
+        expected = about.pop("sha256")
         expected_digests, expected_file = dict(expected["arrays"]), expected["file"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f"{os.fspath(path)}: damaged, its checksums are missing or unreadable") from None
-    found = _checksums(arrays, "" if text is None else text)
+    found = _checksums(arrays, about)
     for name, digest in found["arrays"].items():
         if digest != expected_digests.get(name):
             raise ValueError(f"{os.fspath(path)}: damaged, array {name!r} does not match its checksum")
-    if text is None or found["file"] != expected_file or found["arrays"].keys() != expected_digests.keys():
+    if found["file"] != expected_file or found["arrays"].keys() != expected_digests.keys():
         raise ValueError(f"{os.fspath(path)}: damaged, the header does not match its checksum")
-    return text
+    return about

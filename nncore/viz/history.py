@@ -34,7 +34,9 @@ def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title
         OSError: ``path`` cannot be written.
 
     Example:
-        >>> figure = plot_history({"loss": [0.9, 0.4, 0.2], "val_loss": [0.8, 0.5, 0.4]})  # doctest: +SKIP
+        >>> figure = plot_history({"loss": [0.9, 0.4, 0.2], "val_loss": [0.8, 0.5, 0.4]})
+        >>> [panel.get_title(loc="left") for panel in figure.axes]
+        ['loss']
 
     Reference for the colours: Okabe and Ito, "Color Universal Design", https://jfly.uni-koeln.de/color/.
     """
