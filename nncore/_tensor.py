@@ -4,10 +4,14 @@ import numpy as np
 
 from nncore import ops
 from nncore._core import tape
+from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
 from nncore.ops.random import fill_normal, fill_uniform
 from nncore.ops.shape import modify, set_index
+
+
+_copy = KERNELS["copy"]
 
 
 class RemovableHandle:
@@ -294,7 +298,7 @@ class Tensor(TensorBase):
             raise ValueError(f"{name}_: the result has shape {result.shape}, expected {self.shape} to stay in place")
         if result.dtype != self.dtype and np.result_type(result.dtype, self.dtype) != self.dtype:
             raise TypeError(f"{name}_: the result has dtype {result.dtype}, which the tensor's {self.dtype} cannot hold")
-        self.array[...] = result.array
+        _copy(result.array, out=self.array)
         self.changed()
         if result.node is not None:
             self.rebind(result)

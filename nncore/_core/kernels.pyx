@@ -176,6 +176,7 @@ cdef class Kernel:
     cdef readonly str __name__
     cdef readonly str op  # the name in errors
     cdef int inputs, outputs, optional_outputs
+    cdef bint pointwise    # every dense array has the one shape `n...`: elements pair up in any common layout
     cdef int total, count  # fields with these names, for lists
     cdef list names
 
@@ -188,7 +189,10 @@ cdef class Kernel:
         self.names = [self.info.fields[i].name.decode() for i in range(self.info.count)]
         self.total = self.names.index("total") if "total" in self.names else -1
         self.count = self.names.index("count") if "count" in self.names else -1
+        self.pointwise = True
         for i in range(self.info.count):
+            if self.info.fields[i].kind == NN_FIELD_ARRAY and (self.info.fields[i].leading < 0 or self.info.fields[i].ndim > 0):
+                self.pointwise = False
             if self._is_output(i):
                 self.outputs += 1
                 self.optional_outputs += 1 if self.info.fields[i].flags & NN_OPT else 0
@@ -321,7 +325,7 @@ cdef class Kernel:
                     continue
                 array = self._array(i, value, &dtype)
                 held[i] = array
-                if f.kind == NN_FIELD_ARRAY and f.leading >= 0 and f.ndim == 0:
+                if self.pointwise and f.kind == NN_FIELD_ARRAY:
                     if flat < 0:
                         flat = i
                     elif not _same_layout(array, <cnp.ndarray> held[flat]):
@@ -346,7 +350,7 @@ cdef class Kernel:
                 if f.kind == NN_FIELD_VIEW and held[i] is not None and not cnp.PyArray_IS_C_CONTIGUOUS(array):
                     same = False  # a view is walked in the order of its axes
                 if self._is_output(i):
-                    if outs is not None and isinstance(outs[at], cnp.ndarray) and f.leading >= 0 and f.ndim == 0:
+                    if outs is not None and isinstance(outs[at], cnp.ndarray):
                         same = same and _same_layout(<cnp.ndarray> outs[at], array)
                     at += 1
             if not (same and cnp.PyArray_ISALIGNED(array) and _is_dense(array)):
@@ -362,7 +366,7 @@ cdef class Kernel:
             if f.kind == NN_FIELD_VIEW:
                 if not _is_view(array):
                     array = array.copy()
-            elif (flat < 0 or f.leading < 0 or f.ndim > 0) and not _has_order(array, f.flags):
+            elif flat < 0 and not _has_order(array, f.flags):
                 array = _converted(array, f.flags)
             if array is not held[i]:
                 if f.flags & NN_OUT:
@@ -439,7 +443,7 @@ cdef class Kernel:
             raise ValueError(f"{self.op}: the size of '{self.names[i]}' does not follow from the arguments or passes 2**48; give out=")
         if f.kind == NN_FIELD_VIEW and self.names[i][0] == "d" and self.names[i][1:] in self.names:
             like = held[self.names.index(self.names[i][1:])]  # a gradient lies in memory as its value does
-        elif flat >= 0 and f.leading >= 0 and f.ndim == 0:
+        elif flat >= 0:
             like = held[flat]
         if like is not None and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> like):
             return np.empty_like(like, dtype=_DTYPES[actual], order="K", subok=False)
@@ -449,18 +453,17 @@ cdef class Kernel:
         """The caller's array, or a temporary where a kernel could not write there directly."""
         cdef const nn_field *f = &self.info.fields[i]
         cdef cnp.ndarray array = self._array(i, value, &dtype)
-        cdef bint pointwise = f.leading >= 0 and f.ndim == 0
         cdef bint direct
         if not cnp.PyArray_ISWRITEABLE(array):
             self._refuse(i, "is read-only", "an array to write to", ValueError)
         if f.kind == NN_FIELD_VIEW:
             direct = _is_view(array)
         else:
-            direct = (flat >= 0 and pointwise) or _has_order(array, f.flags)
+            direct = flat >= 0 or _has_order(array, f.flags)
         for other in held:
             if other is None or not direct:
                 continue
-            if pointwise and cnp.PyArray_DATA(<cnp.ndarray> other) == cnp.PyArray_DATA(array) \
+            if self.pointwise and cnp.PyArray_DATA(<cnp.ndarray> other) == cnp.PyArray_DATA(array) \
                     and _same_layout(<cnp.ndarray> other, array):
                 continue  # in place
             direct = not np.may_share_memory(other, array)

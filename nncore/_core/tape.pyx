@@ -272,7 +272,7 @@ cdef _accumulate(TensorBase t, gradient):
     gradient = None
     if t._grad is None:
         # references: `array` here, and the caller's variable
-        t._grad = wrap(array if _is_ours(array, 3) else array.copy("K"))
+        t._grad = wrap(array if _is_ours(array, 2) else array.copy("K"))
     else:
         present = t._grad
         add(present._array, array, out=present._array)

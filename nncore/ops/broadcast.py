@@ -106,7 +106,8 @@ def mul(a, b):
                 sum_to(apply(_mul, dy, a_array), b_array.shape) if needs[1] else None)
 
     vjp.__qualname__ = "mul"
-    return record(_fast(_mul, a_array, b_array), (a, b), vjp, (a, b))
+    saved = tuple(kept for kept, other in ((b, a), (a, b)) if other.requires_grad)
+    return record(_fast(_mul, a_array, b_array), (a, b), vjp, saved)
 
 
 def div(a, b):
@@ -128,7 +129,7 @@ def div(a, b):
         return sum_to(da, a_array.shape) if needs[0] else None, None if db is None else sum_to(db, b_array.shape)
 
     vjp.__qualname__ = "div"
-    return record(y, (a, b), vjp, (a, b, True))
+    return record(y, (a, b), vjp, (b, True) if b.requires_grad else (b,))
 
 
 def pow(a, b):
@@ -218,11 +219,11 @@ def _comparison(name, example):
 eq = _comparison("eq", "[False,  True]")
 ne = _comparison("ne", "[ True, False]")
 lt = _comparison("lt", "[ True, False]")
-le = _comparison("le", "[True, True]")
+le = _comparison("le", "[ True,  True]")
 gt = _comparison("gt", "[False, False]")
 ge = _comparison("ge", "[False,  True]")
-logical_and = _comparison("logical_and", "[True, True]")
-logical_or = _comparison("logical_or", "[True, True]")
+logical_and = _comparison("logical_and", "[ True,  True]")
+logical_or = _comparison("logical_or", "[ True,  True]")
 logical_xor = _comparison("logical_xor", "[False, False]")
 
 

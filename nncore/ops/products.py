@@ -161,7 +161,7 @@ def linear(x, weight, bias=None, activation=None):
     Example:
         >>> import nncore
         >>> x, weight = nncore.ones(1, 2), nncore.tensor([[1.0, 2.0], [-3.0, 0.0]])
-        >>> nncore.nn.functional.linear(x, weight, activation="relu")
+        >>> nncore.linear(x, weight, activation="relu")
         tensor([[3., 0.]])
     """
     x, weight = as_tensor(x), as_tensor(weight)

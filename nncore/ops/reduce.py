@@ -282,7 +282,7 @@ def logsumexp(x, dim, keepdim=False):
     Example:
         >>> import nncore
         >>> nncore.logsumexp(nncore.tensor([1000.0, 1000.0]), dim=0)
-        tensor(1000.6931)
+        tensor(1000.6932)
     """
     x = as_tensor(x)
     dims = normalize_dims("logsumexp", dim, x.array.ndim)
