@@ -25,11 +25,11 @@ def summary(model, input_shape=None, print_fn=print):
         >>> summary(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), input_shape=(4,))
         Model: Sequential
         --------------------------------------------------------------------------------
-        Layer (type)                      Output shape                        Parameters
+        Layer (type)                              Output shape                Parameters
         --------------------------------------------------------------------------------
-        0 (Linear)                        (None, 8)                                   40
-        1 (ReLU)                          (None, 8)                                    0
-        2 (Linear)                        (None, 3)                                   27
+        0 (Linear)                                (None, 8)                           40
+        1 (ReLU)                                  (None, 8)                            0
+        2 (Linear)                                (None, 3)                           27
         --------------------------------------------------------------------------------
         Parameters: 67 (268 B), trainable: 67, not trainable: 0
     """
@@ -107,7 +107,7 @@ def _shape(shape):
 
 
 def _row(name, shape, count):
-    return f"{_cut(name, 33):<33} {_cut(shape, 31):<31} {count:>14}"
+    return f"{_cut(name, 41):<41} {_cut(shape, 24):<24} {count:>13}"
 
 
 def _cut(text, width):

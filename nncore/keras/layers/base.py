@@ -14,7 +14,7 @@ from ...training.loop import Mode
 from .. import initializers, regularizers
 from ..serial import serialize
 
-COMMON = ("input_shape", "name", "trainable")
+COMMON = ("input_shape", "input_dim", "name", "trainable", "activity_regularizer", "dtype")
 
 
 class KerasWeights:
@@ -216,12 +216,8 @@ class Layer(KerasWeights, Module):
     # ---- configuration ----
     def get_config(self):
         """The arguments that make a layer like this one, plain data."""
-        names = [
-            name
-            for name, parameter in inspect.signature(type(self)).parameters.items()
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name not in COMMON
-        ]
-        config = {name: serialize(getattr(self, name)) for name in names if hasattr(self, name)}
+        own = [name for name in inspect.signature(type(self)).parameters if hasattr(self, name)]
+        config = {name: serialize(getattr(self, name)) for name in own if name not in COMMON or name in self.own_common}
         config["name"] = self.name
         if not self._trainable:
             config["trainable"] = False
@@ -242,7 +238,8 @@ class Layer(KerasWeights, Module):
         """The first arguments."""
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown if hasattr(self, name))
 
-    shown = ()
+    shown = ()  # arguments that repr prints
+    own_common = ()  # arguments of the layer's own that are called like a common one
 
 
 def snake_case(name):

@@ -145,6 +145,7 @@ class Embedding(Layer):
 
     keras_axes = (("weight", None),)
     shown = ("input_dim", "output_dim")
+    own_common = ("input_dim",)
 
     def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None, **common):
         super().__init__(**common)
