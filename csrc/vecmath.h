@@ -275,12 +275,15 @@ static __attribute__((noinline, unused)) double nnv_reduce_large(double x, nn_in
     const unsigned __int128 middle = (unsigned __int128)m * window[1] + (uint64_t)(low >> 64);
     const uint64_t high = m * window[0] + (uint64_t)(middle >> 64);
     const unsigned __int128 product = (unsigned __int128)high << 64 | (uint64_t)middle; /* its unit is 2^-126 */
-    const __int128 fraction = (__int128)(product << 2 | (uint64_t)low >> 62);
-    const nn_int nearest = (nn_int)(high >> 62) + (fraction < 0);
-    const double turn = (double)fraction * 0x1p-128;
-    const double r = __builtin_fma(turn, 0x1.921fb54442d18p+0, turn * 0x1.1a62633145c07p-54);
+    const unsigned __int128 fraction = product << 2 | (uint64_t)low >> 62; /* in units of 2^-128 */
+    const bool above_half = fraction >> 127 != 0;
+    const unsigned __int128 distance = above_half ? -fraction : fraction;
+    const double turn = (double)distance, turn_tail = (double)(__int128)(distance - (unsigned __int128)turn);
+    const double pi_2 = 0x1.921fb54442d18p+0, pi_2_tail = 0x1.1a62633145c07p-54;
+    const double r = __builtin_fma(turn, pi_2, __builtin_fma(turn_tail, pi_2, turn * pi_2_tail)) * 0x1p-128;
+    const nn_int nearest = (nn_int)(high >> 62) + above_half;
     *quadrant = x < 0 ? -nearest : nearest;
-    return x < 0 ? -r : r;
+    return (x < 0) != above_half ? -r : r;
 }
 
 /* x = quadrant pi/2 + r with |r| <= pi/4; only the last two bits of quadrant count. */

@@ -72,22 +72,25 @@ static void gather_block(real *block, const nn_view *view, int64_t begin, int64_
     }
 }
 
-/* dx = dy * f(x, target) */
+/* dx = dy * f(x, target), with dy gathered a block at a time unless it is dense */
 NN_INLINE void apply_loss_grad(loss_formula f, const void *args, real *dx, const nn_view *dy, const real *x,
                                const real *target, int64_t n, const nn_team *team, int rank) {
     const bool dense = is_dense(dy);
     real block[BLOCK];
-    int64_t begin, end;
-    nn_share(n, NN_CHUNK, team, rank, &begin, &end);
-    for (; begin < end; begin += BLOCK) {
-        const int64_t count = end - begin < BLOCK ? end - begin : BLOCK;
-        const real *dy_block = dense ? (const real *)dy->data + begin : block;
-        if (!dense) gather_block(block, dy, begin, count);
-        for (int64_t i = 0; i < count; i += NN_WIDTH) {
-            const int64_t left = count - i < NN_WIDTH ? count - i : NN_WIDTH;
-            const vec slope = f(args, v_load_n(x + begin + i, left), v_load_n(target + begin + i, left));
-            v_store_n(dx + begin + i, v_load_n(dy_block + i, left) * slope, left);
+    int64_t i, end;
+    nn_share(n, NN_CHUNK, team, rank, &i, &end);
+    while (i < end) {
+        const int64_t block_end = end - i < BLOCK ? end : i + BLOCK;
+        if (!dense) gather_block(block, dy, i, block_end - i);
+        const real *dy_block = dense ? (const real *)dy->data + i : block;
+        for (; i + NN_WIDTH <= block_end; i += NN_WIDTH, dy_block += NN_WIDTH)
+            v_store(dx + i, v_load(dy_block) * f(args, v_load(x + i), v_load(target + i)));
+        const int64_t left = block_end - i;
+        if (left > 0) {
+            const vec slope = f(args, v_load_n(x + i, left), v_load_n(target + i, left));
+            v_store_n(dx + i, v_load_n(dy_block, left) * slope, left);
         }
+        i = block_end;
     }
 }
 
