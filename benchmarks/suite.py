@@ -1,0 +1,114 @@
+"""Which contests there are, of which sizes. An op case of tests/op_cases.py without sizes here stops everything."""
+
+import importlib
+import sys
+from functools import partial
+from pathlib import Path
+
+from benchmarks import elementwise, layers
+from benchmarks.training_steps import TRAINING_STEPS
+
+MEGA, SMALL = (1_000_000,), (64, 128)
+MATRIX = [(4096, 256), (128, 10)]
+
+IMAGES = [(32, 56, 64), (32, 8, 16)]
+CONVOLUTIONS = [(32, 28, 1, 8), (16, 28, 64, 64), (32, 8, 16, 32), (16, 28, 64, 128, 1, 1, 0), (8, 56, 3, 64, 7, 2, 3)]
+PRODUCTS = [(32, 784, 128), (1, 784, 128), (64, 64, 64), (256, 512, 512), (128, 1024, 1024)]
+PARAMETERS = [((784, 128), (128,), (128, 10), (10,)), ((1_000_000,),)]
+TABLE = [(4096, 10_000, 128)]
+AXES = {"all": [(MEGA, None)], "last": [((4096, 256), 1), ((128, 10), 1)], "first": [((4096, 256), 0)]}
+
+# name -> (what makes the contest, sizes: its arguments). --quick takes the first size of each.
+ROWS = {
+    **{name: (partial(elementwise.unary, name), [MEGA, SMALL]) for name in elementwise.UNARY},
+    **{f"{name}_backward": (partial(elementwise.unary_backward, name), [MEGA]) for name in elementwise.UNARY_BACKWARD},
+    **{name: (partial(elementwise.loss, name), [MEGA]) for name in elementwise.LOSSES},
+    **{
+        name: (partial(elementwise.binary, name), [(MEGA, MEGA), ((4096, 256), (256,)), ((4096, 256), (4096, 1))])
+        for name in elementwise.BINARY
+    },
+    "where": (elementwise.where, [MEGA]),
+    "copy": (elementwise.copy, [(1024, 1024)]),
+    **{
+        f"{name}_{label}": (partial(elementwise.reduction, name), sizes)
+        for name in ("sum", "amax", "amin", "argmax", "argmin")
+        for label, sizes in AXES.items()
+    },
+    **{name: (partial(elementwise.reduction, name), AXES["last"]) for name in ("mean", "var", "std", "logsumexp")},
+    "norm": (partial(elementwise.reduction, "norm"), AXES["all"]),
+    "max_along": (elementwise.max_along, MATRIX),
+    "cat": (layers.cat, [((512, 1024), (512, 1024))]),
+    "stack": (layers.stack, [(2, 512, 1024)]),
+    "pad": (layers.pad, [(32, 64, 56, 56)]),
+    "index": (layers.index, TABLE),
+    "embedding": (layers.embedding_forward, TABLE),
+    "embedding_backward": (layers.embedding_backward, TABLE),
+    "matmul": (layers.matmul, [(1, 256, 512, 512), (16, 64, 64, 64), (1, 1024, 1024, 1024)]),
+    "matmul_columns": (layers.matmul, [(1, 512, 512, 8)]),
+    "linear": (layers.linear_forward, PRODUCTS),
+    "linear_backward": (layers.linear_backward, PRODUCTS),
+    **{f"linear_{name}": (layers.linear_forward, [(*PRODUCTS[0], name)]) for name in layers.ACTIVATIONS if name},
+    "conv2d": (layers.conv2d_forward, CONVOLUTIONS),
+    "conv2d_backward": (layers.conv2d_backward, CONVOLUTIONS),
+    "conv2d_strided": (layers.conv2d_forward, [(16, 28, 64, 64, 3, 2, 1)]),
+    "conv2d_dilated": (layers.conv2d_variant, [(16, 28, 64, 64, 3, 1, 2, 2)]),
+    "conv2d_grouped": (layers.conv2d_variant, [(16, 28, 64, 64, 3, 1, 1, 1, 2)]),
+    "conv2d_depthwise": (layers.conv2d_variant, [(16, 28, 128, 128, 3, 1, 1, 1, 128)]),
+    "max_pool2d": (layers.max_pool2d_forward, IMAGES),
+    "max_pool2d_backward": (layers.max_pool2d_backward, IMAGES),
+    "max_pool2d_padded": (partial(layers.pool2d_padded, "max_pool2d"), IMAGES),
+    "avg_pool2d": (layers.avg_pool2d_forward, IMAGES),
+    "avg_pool2d_backward": (layers.avg_pool2d_backward, IMAGES),
+    "avg_pool2d_padded": (partial(layers.pool2d_padded, "avg_pool2d"), IMAGES),
+    "softmax": (layers.softmax_forward, MATRIX),
+    "softmax_first": (layers.softmax_first, MATRIX),
+    "softmax_backward": (layers.softmax_backward, MATRIX),
+    "log_softmax": (layers.log_softmax_forward, MATRIX),
+    "log_softmax_backward": (layers.log_softmax_backward, MATRIX),
+    "cross_entropy": (layers.cross_entropy, MATRIX),
+    "cross_entropy_smoothed": (layers.cross_entropy_variant, [(*size, "none", 0.1) for size in MATRIX]),
+    "cross_entropy_weighted": (layers.cross_entropy_variant, [(*size, "none", 0.1, True) for size in MATRIX]),
+    "cross_entropy_mean": (layers.cross_entropy_variant, [(*size, "mean") for size in MATRIX]),
+    "soft_cross_entropy": (layers.soft_cross_entropy, MATRIX),
+    "nll_loss": (layers.nll_loss, MATRIX),
+    "layer_norm": (layers.layer_norm_forward, [(4096, 256), (64, 64)]),
+    "layer_norm_backward": (layers.layer_norm_backward, [(4096, 256), (64, 64)]),
+    "batch_norm": (layers.batch_norm_forward, [(32 * 28 * 28, 64), (64, 64)]),
+    "batch_norm_backward": (layers.batch_norm_backward, [(32 * 28 * 28, 64), (64, 64)]),
+    "batch_norm_inference": (layers.batch_norm_inference, [(32 * 28 * 28, 64), (64, 64)]),
+    "random_uniform": (layers.random_uniform, [MEGA]),
+    "random_normal": (layers.random_normal, [MEGA]),
+    "random_permutation": (layers.random_permutation, [(100_000,)]),
+    "dropout": (layers.dropout, [MEGA, SMALL]),
+    "adam_step": (layers.adam_step, PARAMETERS),
+    "sgd_step": (layers.sgd_step, PARAMETERS),
+    "rmsprop_step": (layers.rmsprop_step, PARAMETERS),
+}
+OP_SIZES = {name: sizes for name, (_, sizes) in ROWS.items()}
+NEEDS_TAPE = {"cross_entropy", *(name for name in ROWS if name.endswith("_backward"))}
+
+
+def case_names():
+    """The names of the op cases of the test side."""
+    tests = str(Path(__file__).parent.parent / "tests")
+    sys.path.insert(0, tests)
+    try:
+        return [case.name for case in importlib.import_module("op_cases").CASES]
+    finally:
+        sys.path.remove(tests)
+
+
+def check_complete():
+    """Raise SystemExit if an op case has no sizes here."""
+    missing = sorted({*case_names()} - {*OP_SIZES})
+    if missing:
+        raise SystemExit(f"benchmarks: OP_SIZES has no sizes for {', '.join(missing)}")
+
+
+def rows(full):
+    """(name, size, function that makes the contest, whether it needs the tape) of every row of the table."""
+    for name, (make, sizes) in ROWS.items():
+        for size in sizes if full else sizes[:1]:
+            yield name, size, partial(make, *size), name in NEEDS_TAPE
+    for name, (make, size) in TRAINING_STEPS.items():
+        yield name, (), partial(make, *size), True
