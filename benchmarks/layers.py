@@ -8,7 +8,17 @@ from benchmarks.baselines import NumpyConv, NumpyDepthwise, NumpyGroups
 from benchmarks.elementwise import UNARY, empty
 from benchmarks.peers import join, with_jax, with_torch
 from nncore import kernels, ops
-from nncore.bench import Contest, adam, layer_norm, linear, normal, sigmoid_numpy, softmax, softmax_cross_entropy
+from nncore.bench import (
+    Contest,
+    adam,
+    layer_norm,
+    linear,
+    linear_arrays,
+    normal,
+    sigmoid_numpy,
+    softmax,
+    softmax_cross_entropy,
+)
 from nncore.nn import functional as F
 
 
