@@ -298,22 +298,22 @@ unary("tanh", np.tanh)
 
 
 # ---- losses, elementwise ----
-def loss(name, reference, low, high, *, function=None, gap=(), target_gradient=True, kernel=None, **options):
+def loss(name, reference, prediction, target, *, function=None, **options):
     function = function or getattr(F, f"{name}_loss")
-    args = (Arg(low, high), Arg(0 if name.startswith("b") else low, 1 if name.startswith("b") else high, gradient=target_gradient))
     pairs = tuple((shapes[0], shapes[0]) for shapes in SHAPES)
-    case(name, lambda x, t: function(x, t, reduction="none"), reference, args, pairs, lambda n: ((n,), (n,)), LARGE * 2,
-         both(kernel or name), **options)  # fmt: skip
+    case(name, lambda x, t: function(x, t, reduction="none"), reference, (prediction, target), pairs, lambda n: ((n,), (n,)), LARGE * 2,
+         both(name), **options)  # fmt: skip
 
 
-loss("mse", lambda x, t: (x - t) ** 2, -2, 2, ulp=3)
-loss("l1", lambda x, t: np.abs(x - t), -2, 2)
-loss("huber", lambda x, t: np.where(np.abs(x - t) <= 1, (x - t) ** 2 / 2, np.abs(x - t) - 0.5), -2, 2, ulp=3)
-loss("smooth_l1", lambda x, t: np.where(np.abs(x - t) < 1, (x - t) ** 2 / 2, np.abs(x - t) - 0.5), -2, 2, ulp=3)
-loss("bce", lambda x, t: -(t * np.log(x) + (1 - t) * np.log1p(-x)), 0.05, 0.95, function=F.binary_cross_entropy,
-     target_gradient=False, ulp=4)  # fmt: skip
-loss("bce_with_logits", lambda x, t: softplus(x) - x * t, -6, 6, function=F.binary_cross_entropy_with_logits,
-     target_gradient=False, ulp=4, scale=lambda x, t: np.abs(x) + 1)  # fmt: skip
+NEAR_ZERO = Arg(-2, 2, (-1, 0, 1)), Arg(-0.04, 0.04)  # the kinks at |x - t| = 0 and 1 stay out of reach
+PROBABILITY = Arg(0, 1, gradient=False)
+loss("mse", lambda x, t: (x - t) ** 2, Arg(), Arg(), ulp=3)
+loss("l1", lambda x, t: np.abs(x - t), *NEAR_ZERO)
+loss("huber", lambda x, t: np.where(np.abs(x - t) <= 1, (x - t) ** 2 / 2, np.abs(x - t) - 0.5), *NEAR_ZERO, ulp=3)
+loss("smooth_l1", lambda x, t: np.where(np.abs(x - t) < 1, (x - t) ** 2 / 2, np.abs(x - t) - 0.5), *NEAR_ZERO, ulp=3)
+loss("bce", lambda x, t: -(t * np.log(x) + (1 - t) * np.log1p(-x)), Arg(0.05, 0.95), PROBABILITY, function=F.binary_cross_entropy, ulp=4)
+loss("bce_with_logits", lambda x, t: softplus(x) - x * t, Arg(-6, 6), PROBABILITY, function=F.binary_cross_entropy_with_logits,
+     ulp=4, scale=lambda x, t: np.abs(x) + 1)  # fmt: skip
 
 # ---- broadcast ----
 PAIRS = (((), ()), ((7,), (7,)), ((3, 7), (7,)), ((3, 1), (1, 5)), ((2, 3, 4), (3, 1)), ((), (4, 3)))

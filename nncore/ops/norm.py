@@ -99,7 +99,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
     else:
         y = _batch_inference(x_array, mean_array, var_array, weight_array, bias_array, eps)
         mean, rstd = mean_array, None
-        if x.requires_grad or weight is not None and weight.requires_grad:
+        if any(t is not None and t.requires_grad for t in (x, weight, bias)):
             mean = mean_array.copy()
             rstd = KERNELS["rsqrt_forward"](KERNELS["add"](var_array, np.array(eps, var_array.dtype)))
 
