@@ -181,19 +181,21 @@ def make(op, x, y, sample_weight, dtype, *, batch_size=None, shuffle=False, step
     if is_arrays(x):
         options = {"batch_size": batch_size, "shuffle": shuffle, "steps": steps, "class_weight": class_weight}
         return ArrayBatches(op, x, y, sample_weight, dtype, **options)
+    if not hasattr(x, "__iter__"):
+        raise TypeError(f"{op}: argument 'x' is {type(x).__name__}, expected arrays or an iterable of batches")
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(f"{op}: argument {name!r} was given, expected None: the batches of 'x' hold it")
-    if not hasattr(x, "__iter__"):
-        raise TypeError(f"{op}: argument 'x' is {type(x).__name__}, expected arrays or an iterable of batches")
     return StreamBatches(op, x, dtype, steps=steps, class_weight=class_weight)
 
 
 def is_arrays(x):
     """Whether `x` holds all samples: an array, a list of numbers, or a tuple of arrays; and not an iterable of batches."""
     if isinstance(x, (list, tuple)):
-        first = x[0] if x else 0.0
-        return not (isinstance(first, (list, tuple)) and first and _is_array(first[0]))
+        batch = x[0] if x else 0.0
+        while isinstance(batch, (list, tuple)) and batch and isinstance(batch[0], tuple):  # several inputs
+            batch = batch[0]
+        return not (isinstance(batch, (list, tuple)) and batch and _is_array(batch[0]))
     return _is_array(x)
 
 
@@ -242,7 +244,6 @@ def checked_class_weight(op, class_weight):
     """`class_weight` as an array that is indexed by the class; classes that are not named weigh 1."""
     if class_weight is None:
         return None
-    table = np.ones(max(class_weight, default=-1) + 1)
     for label, weight in class_weight.items():
         if not isinstance(label, (int, np.integer)) or label < 0:
             raise ValueError(f"{op}: argument 'class_weight' has the class {label!r}, expected an int >= 0")
@@ -250,7 +251,8 @@ def checked_class_weight(op, class_weight):
             raise ValueError(
                 f"{op}: argument 'class_weight' has {weight} for class {label}, expected a finite number >= 0"
             )
-        table[label] = weight
+    table = np.ones(max(class_weight, default=-1) + 1)
+    table[list(class_weight)] = list(class_weight.values())
     return table
 
 

@@ -1,11 +1,14 @@
-"""What a person sees while fit, evaluate and predict run: a bar on a terminal, a line per epoch, or nothing."""
+"""What a person sees while fit, evaluate and predict run: a bar and then a line on a terminal, a line, or nothing."""
 
+import shutil
 import sys
 import time
 
+INTERVAL = 0.1  # seconds between two looks of a bar
+
 
 def verbosity(verbose):
-    """0 (silent), 1 (bar) or 2 (a line per epoch) for the argument `verbose` of fit.
+    """0 (silent), 1 (a bar, then a line per epoch) or 2 (a line per epoch) for the argument `verbose` of fit.
 
     "auto" is the bar on a terminal or in a notebook, and silence elsewhere; 1 means lines where there is no terminal.
     """
@@ -19,7 +22,7 @@ def verbosity(verbose):
 
 
 class Progress:
-    """One bar or line for each epoch (or for one pass of evaluate or predict).
+    """A bar for the running epoch (or pass of evaluate or predict), which a line with the results replaces.
 
     Args:
         mode: 0, 1 or 2; see `verbosity`.
@@ -29,43 +32,53 @@ class Progress:
         self.mode = mode
         self._bar = None
         self._title = ""
-        self._begun = 0.0
+        self._done = 0
+        self._begun = self._shown = 0.0
 
     def begin(self, title, steps):
         """Start a bar of `steps` batches (None: unknown)."""
-        self._title = title
-        self._begun = time.perf_counter()
+        self._title, self._done = title, 0
+        self._begun = self._shown = time.perf_counter()
         if self.mode == 1:
             from tqdm.auto import tqdm
 
-            shape = (
-                "{desc} |{bar:16}| {n_fmt}/{total_fmt} {elapsed} {postfix}"
-                if steps
-                else "{desc} {n_fmt} {elapsed} {postfix}"
+            columns, lines = shutil.get_terminal_size()  # not tqdm's own: a terminal may say 0 x 0
+            shape = "{desc} {n_fmt}/{total_fmt} |{bar:16}|{postfix}" if steps else "{desc} {n_fmt}{postfix}"
+            self._bar = tqdm(
+                desc=title,
+                total=steps,
+                bar_format=shape,
+                ncols=columns,
+                nrows=lines,
+                mininterval=0,
+                leave=False,
+                file=sys.stderr,
             )
-            self._bar = tqdm(desc=title, total=steps, bar_format=shape, file=sys.stderr)
 
     def advance(self, logs):
         """One batch is done; `logs` are the values so far."""
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        self._done += 1
+        now = time.perf_counter()
+        if now - self._shown >= INTERVAL:
+            self._shown = now
             self._bar.set_postfix_str(_words(logs), refresh=False)
-            self._bar.update()
+            self._bar.update(self._done - self._bar.n)
 
     def end(self, logs):
         """The epoch is done."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(_words(logs), refresh=False)
-            self._bar.refresh()
-        elif self.mode == 2:
-            print(f"{self._title}  {time.perf_counter() - self._begun:.1f} s  {_words(logs)}", flush=True)
         self.close()
+        if self.mode:
+            line = f"{self._title} {time.perf_counter() - self._begun:.1f}s {_words(logs)}".rstrip()
+            print(line, file=sys.stderr if self.mode == 1 else sys.stdout, flush=True)
 
     def close(self):
-        """Take the bar away from the terminal's control; also after an exception."""
+        """Take the bar away; also after an exception."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 def _words(logs):
-    return "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+    return " ".join(f"{name}={value:.4g}" for name, value in logs.items())

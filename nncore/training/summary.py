@@ -6,6 +6,7 @@ import numpy as np
 
 from .._core.tape import no_grad
 from .._tensor import Tensor
+from .loop import Mode
 
 WIDTH = 80
 
@@ -82,16 +83,12 @@ def output_shapes(model, modules, input_shape):
         shapes.setdefault(module, text)
 
     handles = [module.register_forward_hook(note) for module in modules]
-    modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()
-        with no_grad():
+        with Mode(model, False), no_grad():
             model(*zeros_like_input(model, input_shape))
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return shapes
 
 
