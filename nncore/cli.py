@@ -174,11 +174,13 @@ def _train(options: argparse.Namespace) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         run.save()
 
-    print(f"{name}: {_described(x.shape)}, {len(classes)} classes; {len(x_train)} to train on, {len(x_test)} held out")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(
+        f"{name}: {len(x)} {_described(x.shape)}, {len(classes)} classes; {len(x_train)} to train on, {len(x_test)} held out"
+    )
+    parameters, threads = sum(parameter.numel() for parameter in model.parameters()), nncore.get_num_threads()
     print(
         f"{kind.upper()}, {parameters:,} parameters; Adam, learning rate {settings['lr']:g}, "
-        f"batch size {settings['batch_size']}, seed {settings['seed']}, {nncore.get_num_threads()} threads"
+        f"batch size {settings['batch_size']}, seed {settings['seed']}, {threads} thread{'s' * (threads > 1)}"
     )
     if saved:
         print(f"resumed after epoch {run.epoch}")
@@ -313,9 +315,9 @@ def _as_input(x: np.ndarray) -> np.ndarray:
 
 def _described(shape: Sequence[int]) -> str:
     if len(shape) == 2:
-        return f"{shape[0]} samples of {shape[1]} features"
+        return f"samples of {shape[1]} features"
     channels = f" x {shape[1]}" if shape[1] > 1 else ""
-    return f"{shape[0]} images of {shape[2]} x {shape[3]}{channels}"
+    return f"images of {shape[2]} x {shape[3]}{channels}"
 
 
 def _confusion_summary(y_true: np.ndarray, y_pred: np.ndarray, labels: Sequence[int]) -> str:
@@ -385,7 +387,7 @@ def _samples(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray
         x, y = _read(path)
     x = _as_input(x)
     if x.shape[1:] != shape:
-        raise UserError(f"{path}: holds {_described(x.shape)}, the model takes {_described((len(x), *shape))}")
+        raise UserError(f"{path}: holds {_described(x.shape)}, the model takes {_described((1, *shape))}")
     return x, y
 
 
@@ -399,4 +401,4 @@ def _info(options: argparse.Namespace) -> None:
     model = network if isinstance(network, nncore.Model) else nncore.Model(network)
     model.summary(tuple(notes["input_shape"]) if "input_shape" in notes else None)
     for name, value in notes.items():
-        print(f"{name.replace('_', ' ')}: {value}")
+        print(f"{name.replace('_', ' ')}: {f'{value:.2%}' if name.endswith('accuracy') else value}")

@@ -69,7 +69,7 @@ def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title
 
 
 def _draw(panel: Any, name: str, training: Sequence[float], held_out: Sequence[float] | None) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     percent = "accuracy" in name
     curves = [("training", training, _TRAINING)] + ([("held out", held_out, _HELD_OUT)] if held_out else [])
@@ -79,7 +79,7 @@ def _draw(panel: Any, name: str, training: Sequence[float], held_out: Sequence[f
         panel.plot(range(1, len(values) + 1), values, label=f"{label}, at the end {last}", **style, **marker)
     positive = [value for _, values, _ in curves for value in values if 0 < value < math.inf]
     if percent:
-        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
     elif positive and max(positive) > 20 * min(positive):
         panel.set_yscale("log")
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
