@@ -5,8 +5,7 @@ PEERS = ("torch", "torch nhwc", "jax", "onnxruntime", "sklearn")
 
 
 def _title(row):
-    size = " ".join("x".join(map(str, part)) if isinstance(part, (tuple, list)) else str(part) for part in row["size"])
-    return f"{row['name']} {size}".strip()
+    return f"{row['name']}: {row['size']}" if row["size"] else row["name"]
 
 
 def _microseconds(timing):

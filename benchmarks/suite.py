@@ -1,6 +1,7 @@
 """Which contests there are, of which sizes. An op case of tests/op_cases.py without sizes here stops everything."""
 
 import importlib
+import inspect
 import sys
 from functools import partial
 from pathlib import Path
@@ -105,10 +106,21 @@ def check_complete():
         raise SystemExit(f"benchmarks: OP_SIZES has no sizes for {', '.join(missing)}")
 
 
+def describe(make, size):
+    """A size in words: "rows 4096, cols 256"; arguments without a name of their own are shapes."""
+    words = []
+    for name, value in inspect.signature(make).bind(*size).arguments.items():
+        nested = isinstance(value, tuple) and any(isinstance(part, tuple) for part in value)
+        shapes = value if nested else (value,)
+        text = " + ".join("x".join(map(str, s)) if isinstance(s, tuple) else str(s) for s in shapes)
+        words.append(text if name in ("shape", "shapes") else f"{name} {text}")
+    return ", ".join(words)
+
+
 def rows(full):
-    """(name, size, function that makes the contest, whether it needs the tape) of every row of the table."""
+    """(name, size in words, function that makes the contest, whether it needs the tape) of every row of the table."""
     for name, (make, sizes) in ROWS.items():
         for size in sizes if full else sizes[:1]:
-            yield name, size, partial(make, *size), name in NEEDS_TAPE
+            yield name, describe(make, size), partial(make, *size), name in NEEDS_TAPE
     for name, (make, size) in TRAINING_STEPS.items():
-        yield name, (), partial(make, *size), True
+        yield name, "", partial(make, *size), True

@@ -10,9 +10,7 @@ from benchmarks.suite import check_complete, rows
 from nncore.bench import verify
 
 check_complete()
-ROWS = {
-    f"{name}-{'-'.join(map(str, size))}".replace(" ", ""): (make, tape) for name, size, make, tape in rows(full=False)
-}
+ROWS = {name: (make, needs_tape) for name, _, make, needs_tape in rows(full=False)}
 
 
 @pytest.mark.parametrize("contender", ["numpy", "nncore"])
