@@ -14,9 +14,10 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as plain_safetensors
 
 import nncore
-from nncore import nn
+from nncore import keras, nn
 from nncore.io import atomic, config, load_model, load_weights, save_model, write_atomically
 from nncore.io.weights import DTYPES, read_arrays, write_arrays
+from nncore.keras import layers
 
 
 def raw_safetensors(header, data=b""):
@@ -454,6 +455,95 @@ def test_every_layer_is_built_again_as_it_was(tmp_path, name):
     assert_same(values(again), values(layer))
     assert config.to_config(again) == config.to_config(layer)
     json.dumps(config.to_config(layer), allow_nan=False)
+
+
+KERAS_LAYERS = {
+    "Activation": (lambda: layers.Activation("tanh"), (2,)),
+    "Add": (lambda: layers.Add(), None),
+    "AveragePooling2D": (lambda: layers.AveragePooling2D(3, 2, "same"), (6, 6, 2)),
+    "BatchNormalization": (lambda: layers.BatchNormalization(momentum=0.9, scale=False), (4, 4, 3)),
+    "Concatenate": (lambda: layers.Concatenate(1), None),
+    "Conv2D": (lambda: layers.Conv2D(4, 3, 2, "same", activation="relu", use_bias=False), (6, 6, 2)),
+    "Dense": (lambda: layers.Dense(3, "softmax", kernel_initializer="he_normal", kernel_regularizer="l2"), (4,)),
+    "Dropout": (lambda: layers.Dropout(0.4), (4,)),
+    "ELU": (lambda: layers.ELU(0.5), (4,)),
+    "Embedding": (lambda: layers.Embedding(7, 3), None),
+    "Flatten": (lambda: layers.Flatten(), (2, 3)),
+    "GlobalAveragePooling2D": (lambda: layers.GlobalAveragePooling2D(keepdims=True), (4, 4, 3)),
+    "GlobalMaxPooling2D": (lambda: layers.GlobalMaxPooling2D(), (4, 4, 3)),
+    "Identity": (lambda: layers.Identity(), (4,)),
+    "LayerNormalization": (lambda: layers.LayerNormalization(epsilon=0.1), (4,)),
+    "LeakyReLU": (lambda: layers.LeakyReLU(0.2), (4,)),
+    "MaxPooling2D": (lambda: layers.MaxPooling2D((2, 1)), (4, 4, 3)),
+    "Permute": (lambda: layers.Permute((2, 1)), (2, 3)),
+    "ReLU": (lambda: layers.ReLU(6.0, 0.1, 0.5), (4,)),
+    "Reshape": (lambda: layers.Reshape((3, 2)), (6,)),
+    "Softmax": (lambda: layers.Softmax(), (4,)),
+}
+
+
+def test_every_keras_layer_has_a_case_here():
+    modules = {name for name in layers.__all__ if issubclass(getattr(layers, name), nn.Module)}
+    assert modules - {"Layer"} == KERAS_LAYERS.keys()
+
+
+@pytest.mark.parametrize("name", KERAS_LAYERS)
+def test_every_keras_layer_is_built_again_as_it_was(tmp_path, name):
+    make, shape = KERAS_LAYERS[name]
+    layer = make()
+    x = None
+    if shape is not None:
+        x = nncore.rand(5, *shape)
+        layer(x)
+    nncore.save(layer, tmp_path / "layer.safetensors")
+    again = nncore.load(tmp_path / "layer.safetensors")
+    assert type(again) is type(layer)
+    assert again.get_config() == layer.get_config()
+    assert_same(values(again), values(layer))
+    if x is not None:
+        np.testing.assert_array_equal(again.eval()(x).array, layer.eval()(x).array)
+
+
+def test_a_keras_model_comes_back_with_its_shapes_and_trains_on(tmp_path):
+    model = keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(),
+            nn.ReLU(),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="digits",
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    images, labels = nncore.datasets.load_digits()
+    model.fit(images[:64, ..., None], labels[:64], verbose=0)
+    path = tmp_path / "model.safetensors"
+    for write, read in ((model.save, keras.models.load_model), (lambda file: nncore.save(model, file), nncore.load)):
+        write(path)
+        again = read(path)
+        assert (again.name, again.input_shape, again.output_shape) == ("digits", (None, 8, 8, 1), (None, 10))
+        assert [again.layer_name(path) for path in again._modules] == [
+            model.layer_name(path) for path in model._modules
+        ]
+        np.testing.assert_array_equal(again.predict(images[:9, ..., None]), model.predict(images[:9, ..., None]))
+        assert not again.training
+        again.compile("adam", "sparse_categorical_crossentropy")
+        again.fit(images[:64, ..., None], labels[:64], verbose=0)
+
+
+def test_a_keras_model_that_has_seen_no_data_comes_back_without_weights(tmp_path):
+    nncore.save(keras.Sequential([layers.Dense(3), layers.Dense(2)]), tmp_path / "model.safetensors")
+    again = nncore.load(tmp_path / "model.safetensors")
+    assert not again.built
+    assert again(nncore.ones(4, 5)).shape == (4, 2)
+
+
+def test_a_function_of_the_user_inside_a_layer_saves_weights_only(tmp_path):
+    nncore.save(layers.Dense(3, activation=lambda x: x * 2, input_shape=(2,)), tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"holds weights only .the argument 'activation' is a function"):
+        nncore.load(tmp_path / "model.safetensors")
 
 
 def test_a_loaded_model_gives_the_same_outputs(tmp_path):
