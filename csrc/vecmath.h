@@ -3,10 +3,14 @@
  *
  * Formula:  range reduction, then one polynomial; each function says which.
  * Shapes:   lane by lane; a lane never sees its neighbours, so a padded tail gives the same bits.
- * Parallel: no state, no tables in memory beyond the coefficients, no libm call.
- * Numerics: +, *, /, fma and integer operations only, so every ISA gives the same bits. NaN in, NaN out; infinities,
+ * Parallel: pure functions.
+ * Numerics: +, *, /, fma and integer operations only, no libm, so every ISA gives the same bits. NaN in, NaN out; infinities,
  *           signed zeros, overflow and gradual underflow as in C. Largest errors found, in units in the last place,
- *           float32 over all 2^32 inputs (tests/exhaustive_float32.c), float64 over 10^7 random inputs:
+ *           float32 over all 2^32 inputs (pow: 10^6), float64 over 2.5 10^6 of every size (erf: 10^4):
+ *                     exp  expm1 log  log1p tanh sigmoid erf  sin  cos  pow
+ *           float32   1.05 1.57  0.84 1.40  1.34 1.97    1.46 1.50 1.47 0.93
+ *           float64   1.03 1.57  0.83 1.24  1.34 1.83    1.07 1.47 1.46 0.95
+ *           The normal distribution function: 2 2^-23 and 2 2^-52, absolutely; some units more in its lower tail.
  * Source:   coefficients are weighted minimax fits (Remez exchange in 50 digits) made for this file; the error of
  *           each fit is given beside it. Reductions: Cody & Waite, Software Manual for the Elementary Functions
  *           (1980); Payne & Hanek, Radian reduction for trigonometric functions (1983).
@@ -117,10 +121,10 @@ NN_INLINE vec nnv_tanh(vec x) {
 #if NN_IS_F32
     static const real c[] = {-0.333332986f, 0.133319244f, -0.0537837893f, 0.0207958147f, -0.00589495292f};
 #else
-    static const real c[] = {-0x1.5555555555530p-2, 0x1.111111110e19dp-3,  -0x1.ba1ba1b77fd7bp-5, 0x1.664f47eff274dp-6,
-                             -0x1.226e228f22d0bp-7, 0x1.d6d0c5ac90c6cp-9,  -0x1.7d79d48f13ef2p-10,
-                             0x1.33daf540dc61ep-11, -0x1.e32c2d0f9a486p-13, 0x1.4ca7da699edf0p-14,
-                             -0x1.20300e56cd318p-16};
+    static const real c[] = {-0x1.5555555555530p-2,  0x1.111111110e19dp-3,  -0x1.ba1ba1b77fd7bp-5,
+                             0x1.664f47eff274dp-6,   -0x1.226e228f22d0bp-7, 0x1.d6d0c5ac90c6cp-9,
+                             -0x1.7d79d48f13ef2p-10, 0x1.33daf540dc61ep-11, -0x1.e32c2d0f9a486p-13,
+                             0x1.4ca7da699edf0p-14,  -0x1.20300e56cd318p-16};
 #endif
     const vec a = v_abs(x), square = a * a;
     const vec near = v_fma(a * square, NNV_POLYNOMIAL(square, c), a);
@@ -204,15 +208,15 @@ NN_INLINE vec nnv_log1p(vec x) {
 #define NNV_ERFCX_SCALE NNV_REAL(2, 4)
 NN_INLINE vec nnv_erfcx_polynomial(vec s) {
 #if NN_IS_F32
-    static const real c[] = {0.282094806f,   0.282093853f, 0.246880561f,  0.175377131f, 0.0929982588f,  -0.0572224595f,
+    static const real c[] = {0.282094806f, 0.282093853f,  0.246880561f, 0.175377131f,  0.0929982588f, -0.0572224595f,
                              0.127063841f, -0.446937621f, 0.486142039f, -0.230838999f, 0.0423486158f};
 #else
-    static const real c[] = {0.14104739588693907,  0.14104739588693935,   0.13663966476540904,   0.12782420252823376,
-                             0.11501423367877053,  0.099036216605572588,  0.081065078112381783,  0.062498126826971243,
-                             0.044740432985022165, 0.029315595528214222,  0.01546939584536112,   0.012664920124895358,
-                             -0.018439436702649956, 0.061914386776040331, -0.16058069122522009,  0.32330179036209356,
-                             -0.53622498553409936, 0.70915365747974057,   -0.74228938330157124,  0.60387350220422176,
-                             -0.3687416949394951,  0.16164066507332453,   -0.047817252426351223, 0.0085442766773150339,
+    static const real c[] = {0.14104739588693907,    0.14104739588693935,  0.13663966476540904,   0.12782420252823376,
+                             0.11501423367877053,    0.099036216605572588, 0.081065078112381783,  0.062498126826971243,
+                             0.044740432985022165,   0.029315595528214222, 0.01546939584536112,   0.012664920124895358,
+                             -0.018439436702649956,  0.061914386776040331, -0.16058069122522009,  0.32330179036209356,
+                             -0.53622498553409936,   0.70915365747974057,  -0.74228938330157124,  0.60387350220422176,
+                             -0.3687416949394951,    0.16164066507332453,  -0.047817252426351223, 0.0085442766773150339,
                              -0.00069749321805901972};
 #endif
     return s * NNV_POLYNOMIAL(s, c);
@@ -221,13 +225,13 @@ NN_INLINE vec nnv_erfcx_polynomial(vec s) {
 /* x + x P(x^2) for |x| < 1, relative error 2^-29.6 and 2^-62.7; beyond, 1 - exp(-x^2) erfcx(x). */
 NN_INLINE vec nnv_erf(vec x) {
 #if NN_IS_F32
-    static const real c[] = {0.128379166f,   -0.37612626f,    0.112835854f,  -0.0268538129f,
+    static const real c[] = {0.128379166f,   -0.37612626f,     0.112835854f,   -0.0268538129f,
                              0.00518833008f, -0.000801021233f, 7.85391676e-05f};
 #else
-    static const real c[] = {0.12837916709551257,     -0.37612638903183748,    0.11283791670954857,
-                             -0.026866170645072882,   0.0052239776247807604,   -0.00085483269787363109,
-                             0.00012055331036692991,  -1.49255935021197e-05,   1.6460972743542862e-06,
-                             -1.6350024474844989e-07, 1.4657875013603282e-08,  -1.136564803731361e-09,
+    static const real c[] = {0.12837916709551257,     -0.37612638903183748,   0.11283791670954857,
+                             -0.026866170645072882,   0.0052239776247807604,  -0.00085483269787363109,
+                             0.00012055331036692991,  -1.49255935021197e-05,  1.6460972743542862e-06,
+                             -1.6350024474844989e-07, 1.4657875013603282e-08, -1.136564803731361e-09,
                              5.9452326092880955e-11};
 #endif
     const vec magnitude = v_clamp(v_abs(x), v_set1(0), v_set1(NNV_REAL(4, 6)));
@@ -238,14 +242,16 @@ NN_INLINE vec nnv_erf(vec x) {
     return v_copysign(v_select(v_lt(magnitude, v_set1(1)), near, far), x);
 }
 
-/* Phi(x) = erfc(-x / sqrt(2)) / 2; also exp(-x^2/2). */
+/* Phi(x) = erfc(-x / sqrt(2)) / 2 = exp(-x^2/2) erfcx(|x| / sqrt(2)) / 2 for x <= 0, 1 - Phi(-x) for x > 0; also
+ * exp(-x^2/2), with x^2 as a sum of two reals. */
 NN_INLINE vec nnv_normal_cdf(vec x, vec *gaussian) {
     const real scale = (real)(NNV_ERFCX_SCALE * 1.4142135623730951);
     const vec magnitude = v_clamp(v_abs(x), v_set1(0), v_set1(NNV_REAL(16, 40)));
     const vec square = magnitude * magnitude, square_tail = v_fma(magnitude, magnitude, v_neg(square));
     *gaussian = nnv_exp_sum(square * v_set1((real)-0.5), square_tail * v_set1((real)-0.5));
-    const vec half_erfc = *gaussian * (v_set1((real)0.5) * nnv_erfcx_polynomial(v_set1(scale) / (v_set1(scale) + magnitude)));
-    return v_select(v_gt(x, v_set1(0)), v_set1(1) - half_erfc, half_erfc);
+    const vec s = v_set1(scale) / (v_set1(scale) + magnitude);
+    const vec tail = *gaussian * (v_set1((real)0.5) * nnv_erfcx_polynomial(s));
+    return v_select(v_gt(x, v_set1(0)), v_set1(1) - tail, tail);
 }
 
 /* ---- sine and cosine ---- */
@@ -274,8 +280,8 @@ static __attribute__((noinline, unused)) double nnv_reduce_large(double x, nn_in
     const unsigned __int128 low = (unsigned __int128)m * window[2];
     const unsigned __int128 middle = (unsigned __int128)m * window[1] + (uint64_t)(low >> 64);
     const uint64_t high = m * window[0] + (uint64_t)(middle >> 64);
-    const unsigned __int128 product = (unsigned __int128)high << 64 | (uint64_t)middle; /* its unit is 2^-126 */
-    const unsigned __int128 fraction = product << 2 | (uint64_t)low >> 62; /* in units of 2^-128 */
+    const unsigned __int128 product = (unsigned __int128)high << 64 | (uint64_t)middle; /* in 2^-126 */
+    const unsigned __int128 fraction = product << 2 | (uint64_t)low >> 62;              /* in 2^-128 */
     const bool above_half = fraction >> 127 != 0;
     const unsigned __int128 distance = above_half ? -fraction : fraction;
     const double turn = (double)distance, turn_tail = (double)(__int128)(distance - (unsigned __int128)turn);
@@ -359,17 +365,18 @@ NN_INLINE vec nnv_pow(vec x, vec y) {
     const vec t = f * inverse, t_tail = (v_fma(v_neg(t), d, f) - t * d_tail) * inverse;
     const vec z = t * t, z_tail = v_fma(t, t, v_neg(z)) + (t + t) * t_tail;
     const vec cube = t * z, cube_tail = v_fma(t, z, v_neg(cube)) + v_fma(t, z_tail, t_tail * z);
-    const vec two_thirds = v_set1((real)(2.0 / 3)), two_thirds_tail = v_set1(NNV_REAL(-1.9868215e-08, 3.7007434154171883e-17));
+    const vec two_thirds = v_set1((real)(2.0 / 3));
+    const vec two_thirds_tail = v_set1(NNV_REAL(-1.9868215e-08, 3.7007434154171883e-17));
     const vec zq = z * NNV_POLYNOMIAL(z, q);
     const vec s = two_thirds + zq, s_tail = (zq - (s - two_thirds)) + two_thirds_tail;
     const vec v = cube * s, v_tail = v_fma(cube, s, v_neg(v)) + v_fma(cube, s_tail, cube_tail * s);
 
     const vec k_log2 = k * v_set1(NNV_REAL(0x1.62e4p-1, 0x1.62e42fefa3p-1)); /* exact: the constant is short */
     const vec k_log2_tail = k * v_set1(NNV_REAL(1.4286068203094173e-06, 2.8235290563031577e-13));
-    const vec first = k_log2 + (t + t), first_tail = (t + t) - (first - k_log2);
-    const vec second = first + v, second_tail = v - (second - first);
-    const vec tail = ((first_tail + second_tail) + k_log2_tail) + (v_tail + (t_tail + t_tail));
-    vec log = second + tail, log_tail = tail - (log - second);
+    const vec partial = k_log2 + (t + t), partial_tail = (t + t) - (partial - k_log2);
+    const vec sum = partial + v, sum_tail = v - (sum - partial);
+    const vec tail = ((partial_tail + sum_tail) + k_log2_tail) + (v_tail + (t_tail + t_tail));
+    vec log = sum + tail, log_tail = tail - (log - sum);
     log = v_select(v_lt(magnitude, inf), v_select(v_eq(x, zero), v_neg(inf), log), magnitude);
 
     const vec product = y * log, product_tail = v_fma(y, log, v_neg(product)) + y * log_tail;

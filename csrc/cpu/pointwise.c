@@ -97,7 +97,7 @@ NN_INLINE void apply_loss_grad(loss_formula f, const void *args, real *dx, const
 #define NN_REAL(name) , v_set1((real)a->name)
 
 #define X(op, saved, cost, params, doc)                                                                                \
-    NN_INLINE vec op##_value(const void *args, vec x) {                                                                        \
+    NN_INLINE vec op##_value(const void *args, vec x) {                                                                \
         const nn_##op##_forward_args *a = args;                                                                        \
         return (void)a, nn_##op(x params);                                                                             \
     }                                                                                                                  \
@@ -107,7 +107,7 @@ NN_INLINE void apply_loss_grad(loss_formula f, const void *args, real *dx, const
     }                                                                                                                  \
     NN_DEFINE(op##_forward) {                                                                                          \
         const nn_##op##_forward_args a = *(const nn_##op##_forward_args *)args;                                        \
-        apply(op##_value, &a, a.y, a.x, a.n, team, rank);                                                                      \
+        apply(op##_value, &a, a.y, a.x, a.n, team, rank);                                                              \
     }                                                                                                                  \
     NN_DEFINE(op##_backward) {                                                                                         \
         const nn_##op##_backward_args a = *(const nn_##op##_backward_args *)args;                                      \
@@ -117,7 +117,7 @@ NN_UNARY(X)
 #undef X
 
 #define X(op, cost, params, doc)                                                                                       \
-    NN_INLINE vec op##_value(const void *args, vec x, vec target) {                                                            \
+    NN_INLINE vec op##_value(const void *args, vec x, vec target) {                                                    \
         const nn_##op##_forward_args *a = args;                                                                        \
         return (void)a, nn_##op(x, target params);                                                                     \
     }                                                                                                                  \
@@ -127,7 +127,7 @@ NN_UNARY(X)
     }                                                                                                                  \
     NN_DEFINE(op##_forward) {                                                                                          \
         const nn_##op##_forward_args a = *(const nn_##op##_forward_args *)args;                                        \
-        apply_loss(op##_value, &a, a.y, a.x, a.target, a.n, team, rank);                                                       \
+        apply_loss(op##_value, &a, a.y, a.x, a.target, a.n, team, rank);                                               \
     }                                                                                                                  \
     NN_DEFINE(op##_backward) {                                                                                         \
         const nn_##op##_backward_args a = *(const nn_##op##_backward_args *)args;                                      \
