@@ -311,7 +311,7 @@ bool nn_check_batch_norm_forward(void *args, nn_error *error) {
 
 static bool check_parameter(const char *name, int64_t value, int64_t least, nn_error *error) {
     if (value < least || value > PARAMETER_LIMIT)
-        return fail(error, "argument '%s' is %" PRId64 ", expected at least %" PRId64, name, value, least);
+        return fail(error, "argument '%s' is %" PRId64 ", expected %" PRId64 " to 2**31", name, value, least);
     return true;
 }
 

@@ -6,6 +6,7 @@ from nncore import ops
 from nncore._core import tape
 from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
+from nncore._device import CPU
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
 from nncore.ops.random import fill_normal, fill_uniform
 from nncore.ops.shape import modify, set_index
@@ -47,7 +48,7 @@ class Tensor(TensorBase):
     shape = property(lambda self: self.array.shape, doc="Sizes of the dimensions, a tuple.")
     ndim = property(lambda self: self.array.ndim, doc="Number of dimensions.")
     dtype = property(lambda self: self.array.dtype, doc="dtype of the elements, a NumPy dtype.")
-    device = property(lambda self: "cpu", doc="Where the memory is.")
+    device = property(lambda self: CPU, doc="Where the memory is.")
     grad_fn = property(lambda self: self.node, doc="The tape's record of what made this tensor, None for a leaf.")
     itemsize = property(lambda self: self.array.itemsize, doc="Bytes of one element.")
     nbytes = property(lambda self: self.array.nbytes, doc="Bytes of all elements.")

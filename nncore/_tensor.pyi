@@ -5,6 +5,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from nncore._core.tensor import TensorBase
+from nncore._device import device as device_
 from nncore.random import Generator
 
 Number: TypeAlias = bool | int | float
@@ -30,7 +31,7 @@ class Tensor(TensorBase):
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
-    def device(self) -> str: ...
+    def device(self) -> device_: ...
     @property
     def grad_fn(self) -> Any: ...
     @property

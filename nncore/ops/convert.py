@@ -9,7 +9,7 @@ from nncore._core.tensor import DTYPES, TensorBase, wrap_array
 FLOAT32, FLOAT64, INT64, INT32, UINT8, BOOL = DTYPES
 _default_dtype = FLOAT32
 _copy = KERNELS["copy"]
-_constants = {}
+_constants: dict[tuple, TensorBase] = {}
 
 
 def default_dtype():

@@ -284,8 +284,8 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     """-input[target] for logarithms of probabilities.
 
     Args:
-        input: Tensor of log-probabilities, (N, C) or (C,).
-        target: int64 Tensor of classes, (N,) or ().
+        input: Tensor of log-probabilities, (N, C), (C,) or (N, C, ...).
+        target: int64 Tensor of classes, input's shape without C.
         weight: Tensor of shape (C,), a factor for each class. Default: none.
         ignore_index: class that does not count. Default: -100.
         reduction: "mean" (weighted by `weight`), "sum" or "none". Default: "mean".
@@ -299,8 +299,10 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
         tensor(1.)
     """
     input, target = as_tensor(input), as_tensor(target)
-    if input.ndim not in (1, 2) or target.shape != input.shape[:-1]:
-        raise ValueError(f"nll_loss: argument 'target' has shape {target.shape}, expected {input.shape[:-1]} for 'input' of shape {input.shape}")
+    if input.ndim > 2:  # classes last, one row for each position
+        input = input.movedim(1, -1)
+    if input.ndim == 0 or target.shape != input.shape[:-1]:
+        raise ValueError(f"nll_loss: argument 'target' has shape {target.shape}, expected {input.shape[:-1]} for {input.shape[-1:]} classes")
     rows = input.reshape(-1, input.shape[-1])
     classes = contiguous_array(cast(target, INT64).array).reshape(-1)
     counts = classes != ignore_index
