@@ -286,7 +286,8 @@ def logsumexp(x, dim, keepdim=False):
     """
     x = as_tensor(x)
     dims = normalize_dims("logsumexp", dim, x.array.ndim)
-    largest = reduce_array(_max, x.array, dims, True)
+    nothing = 0 in [x.array.shape[d] for d in dims]
+    largest = np.zeros(reduced_shape(x.array.shape, dims, True), x.array.dtype) if nothing else reduce_array(_max, x.array, dims, True)
     largest = wrap_array(np.where(np.isfinite(largest), largest, 0).astype(largest.dtype))
     y = sum((x - largest).exp(), dims, True).log() + largest
     return y if keepdim else y.reshape(reduced_shape(x.array.shape, dims, False))
