@@ -6,7 +6,6 @@ or, by the convention of every layer in ``nncore.nn``, the attributes of the sam
 """
 
 import inspect
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -53,7 +52,7 @@ def from_config(config: dict) -> Any:
 
 
 @cache
-def _classes() -> dict[str, Callable]:
+def _classes() -> dict[str, type]:
     """Name -> class of everything that a configuration may name."""
     from .. import Model, keras, models, nn
 
@@ -66,11 +65,11 @@ def _classes() -> dict[str, Callable]:
 
 
 @cache
-def _names() -> dict[Callable, str]:
+def _names() -> dict[type, str]:
     return {value: name for name, value in reversed(_classes().items())}
 
 
-def _is_container(kind: Callable) -> bool:
+def _is_container(kind: type) -> bool:
     from .. import nn
 
     return issubclass(kind, (nn.Sequential, nn.ModuleList, nn.ModuleDict))

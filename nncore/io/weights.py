@@ -16,7 +16,7 @@ import numpy as np
 
 from .atomic import write_atomically
 
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("float64"),
     "F32": np.dtype("float32"),
     "F16": np.dtype("float16"),
@@ -126,7 +126,7 @@ def _unique_keys(pairs: list) -> dict:
 
 
 def _checksums(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, Any]:
-    digests = {name: hashlib.sha256(array).hexdigest() for name, array in sorted(arrays.items())}
+    digests = {name: hashlib.sha256(array.data).hexdigest() for name, array in sorted(arrays.items())}
     facts = [[name, array.dtype.name, array.shape, digests[name]] for name, array in sorted(arrays.items())]
     return {"arrays": digests, "file": hashlib.sha256(json.dumps([facts, about]).encode()).hexdigest()}
 

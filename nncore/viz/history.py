@@ -47,7 +47,7 @@ def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title
     names = [name for name in curves if not name.startswith("val_") and len(curves[name])]
     if not names:
         raise ValueError("plot_history: argument 'history' holds no epochs")
-    style = {
+    style: Any = {
         "font.size": 10,
         "text.color": _INK,
         "axes.labelcolor": _INK,
