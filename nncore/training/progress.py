@@ -81,4 +81,9 @@ class Progress:
 
 
 def _words(logs):
-    return " ".join(f"{name}={value:.4g}" for name, value in logs.items())
+    return " ".join(f"{name}={_number(value)}" for name, value in logs.items())
+
+
+def _number(value):
+    """Four decimals, so that lines under each other align; an exponent where they would show little."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
