@@ -53,19 +53,27 @@ def commit():
 
 
 def run_row(name, size, make, needs_tape, threads, options):
-    """One row of the table, or one that says what went wrong."""
-    row = {"name": name, "size": size, "threads": threads, "times": {}}
-    contest = make()
-    row |= {"flops": contest.flops, "bytes": contest.bytes}
-    with contextlib.nullcontext() if needs_tape else peers.without_tape():
-        try:
+    """One row of the table; where a contender fails or disagrees with NumPy, one that says so."""
+    row = {"name": name, "size": size, "threads": threads, "flops": 0.0, "bytes": 0.0, "times": {}}
+    try:
+        contest = make()
+        row |= {"flops": contest.flops, "bytes": contest.bytes}
+        with contextlib.nullcontext() if needs_tape else peers.without_tape():
             verify(contest)
-        except AssertionError as error:
-            return row | {"error": str(error).strip()}
-        settle = 0.02 if threads > 1 else 0.0
-        times = measure(contest.run, options.samples, options.sample_time, settle)
-    row["times"] = {who: vars(timing) for who, timing in times.items()}
+            settle = 0.02 if threads > 1 else 0.0
+            times = measure(contest.run, options.samples, options.sample_time, settle)
+        row["times"] = {who: vars(timing) for who, timing in times.items()}
+    except Exception as error:  # one broken row must not lose the others
+        row["error"] = f"{type(error).__name__}: {str(error).strip()}"
     return row
+
+
+def write(report, folder):
+    """results.json and results.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "results.md").write_text(as_markdown(report))
+    print(folder / "results.md")
 
 
 def main(arguments=None):
@@ -93,20 +101,18 @@ def main(arguments=None):
         "calibration": [{"threads": count, "when": "start", **calibrate(count)} for count in counts],
         "rows": [],
     }
-    for threads in counts:
-        with peers.threads(threads):
-            for name, size, make, needs_tape in rows(options.full):
-                if not re.search(options.only, name):
-                    continue
-                row = run_row(name, size, make, needs_tape, threads, options)
-                report["rows"].append(row)
-                medians = {who: f"{times['median'] * 1e6:.1f}" for who, times in row["times"].items()}
-                print(threads, name, size, row.get("error") or medians, file=sys.stderr, flush=True)
-    report["calibration"] += [{"threads": count, "when": "end", **calibrate(count)} for count in counts]
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
-    (options.out / "results.md").write_text(as_markdown(report))
-    print(options.out / "results.md")
+    try:
+        for threads in counts:
+            with peers.threads(threads):
+                for name, size, make, needs_tape in rows(options.full):
+                    if re.search(options.only, name):
+                        row = run_row(name, size, make, needs_tape, threads, options)
+                        report["rows"].append(row)
+                        medians = {who: f"{times['median'] * 1e6:.1f}" for who, times in row["times"].items()}
+                        print(threads, name, size, row.get("error") or medians, file=sys.stderr, flush=True)
+        report["calibration"] += [{"threads": count, "when": "end", **calibrate(count)} for count in counts]
+    finally:  # what was measured is worth keeping
+        write(report, options.out)
     return 1 if any("error" in row for row in report["rows"]) else 0
 
 
