@@ -1,5 +1,6 @@
 """Model: fit is the loop one would write by hand, the data are checked, and a run can be stopped and resumed."""
 
+import contextlib
 import io
 import os
 import re
@@ -618,6 +619,15 @@ def test_lines(capsys):
     assert verbosity(1) == 2  # no terminal here
 
 
+def _read_all(reader):
+    """What was written to the closed other end of a pty, which gives it out piece by piece."""
+    text = b""
+    with os.fdopen(reader, "rb", buffering=0) as file, contextlib.suppress(OSError):  # EIO is the end
+        while piece := file.read(100_000):
+            text += piece
+    return text.decode()
+
+
 def test_bar_on_a_terminal():
     pty = pytest.importorskip("pty")
     reader, writer = pty.openpty()
@@ -627,12 +637,10 @@ def test_bar_on_a_terminal():
         nncore.training.progress.sys.stderr = terminal
         assert verbosity("auto") == 1
         compiled(metrics=["mae"]).fit(X, Y, epochs=2, validation_split=0.2)
-        terminal.flush()
-        text = os.read(reader, 100_000).decode()
     finally:
         nncore.training.progress.sys.stderr = before
         terminal.close()
-        os.close(reader)
+        text = _read_all(reader)
     shown = [line.split("\r")[-1] for line in text.replace("\r\n", "\n").split("\n")]
     assert [line[:9] for line in shown] == ["Epoch 1/2", "Epoch 2/2", ""]
     assert [word.split("=")[0] for word in shown[1].split()[3:]] == ["loss", "mae", "val_loss", "val_mae"]
