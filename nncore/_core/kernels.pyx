@@ -93,6 +93,32 @@ cdef inline bint _same_layout(cnp.ndarray a, cnp.ndarray b) noexcept:
     return True
 
 
+cdef inline void _extent(cnp.ndarray a, char **low, char **high) noexcept:
+    """The addresses an array spans."""
+    cdef int i
+    cdef intptr_t reach
+    low[0] = high[0] = <char *> cnp.PyArray_DATA(a)
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_DIM(a, i) == 0:
+            return
+        reach = (cnp.PyArray_DIM(a, i) - 1) * cnp.PyArray_STRIDE(a, i)
+        if reach < 0:
+            low[0] += reach
+        else:
+            high[0] += reach
+    high[0] += cnp.PyArray_ITEMSIZE(a)
+
+
+cdef inline bint _may_overlap(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef char *a_low
+    cdef char *a_high
+    cdef char *b_low
+    cdef char *b_high
+    _extent(a, &a_low, &a_high)
+    _extent(b, &b_low, &b_high)
+    return a_low < b_high and b_low < a_high
+
+
 cdef inline bint _has_order(cnp.ndarray a, int flags) noexcept:
     """Whether `a` lies in memory as the field's flags want it: C order, NHWC or HWIO."""
     if not cnp.PyArray_ISALIGNED(a):
@@ -466,7 +492,7 @@ cdef class Kernel:
             if self.pointwise and cnp.PyArray_DATA(<cnp.ndarray> other) == cnp.PyArray_DATA(array) \
                     and _same_layout(<cnp.ndarray> other, array):
                 continue  # in place
-            direct = not np.may_share_memory(other, array)
+            direct = not _may_overlap(<cnp.ndarray> other, array)
         if direct:
             return array
         cdef int64_t shape[NN_MAX_DIM]

@@ -53,6 +53,8 @@ def reduced_shape(shape, dims, keepdim):
 
 def reduce_array(kernel, array, dims, keepdim=False):
     """Apply a reduction kernel over dims of an array."""
+    if len(dims) == array.ndim:
+        return kernel(contiguous_array(array).reshape(1, -1, 1)).reshape((1,) * array.ndim if keepdim else ())
     return kernel(_as_outer_n_inner(array, dims)).reshape(reduced_shape(array.shape, dims, keepdim))
 
 

@@ -16,6 +16,10 @@ _copy, _mul, _div, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "eq")
 
 def _spread(dy, dims, shape, keepdim):
     """The gradient of a sum: dy repeated along the reduced dimensions, as a view."""
+    if dy.size == 1:  # what np.broadcast_to does, for one number
+        view = np.ndarray(shape, dy.dtype, dy, strides=(0,) * len(shape))
+        view.flags.writeable = False
+        return view
     return np.broadcast_to(dy if keepdim else np.expand_dims(dy, dims), shape)
 
 
@@ -70,7 +74,8 @@ def mean(x, dim=None, keepdim=False):
     if x.array.dtype.kind != "f":
         raise TypeError(f"mean: argument 'x' has dtype {x.array.dtype}, expected float32 or float64")
     shape, dims = x.array.shape, normalize_dims("mean", dim, x.array.ndim)
-    count = constant(float(math.prod(shape[d] for d in dims)), x.array.dtype).array
+    count = x.array.size if len(dims) == x.array.ndim else math.prod(shape[d] for d in dims)
+    count = constant(float(count), x.array.dtype).array
 
     def vjp(needs, dy):
         return _spread(_div(dy, count), dims, shape, keepdim)
