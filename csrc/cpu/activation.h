@@ -14,11 +14,21 @@ NN_INLINE void nn_map_row(real *row, int64_t n, vec (*formula)(vec)) {
 
 static inline void nn_activate(real *row, int64_t n, int64_t activation) {
     switch (activation) {
-    case NN_ACT_RELU: nn_map_row(row, n, nn_relu); break;
-    case NN_ACT_SIGMOID: nn_map_row(row, n, nn_sigmoid); break;
-    case NN_ACT_TANH: nn_map_row(row, n, nn_tanh); break;
-    case NN_ACT_GELU: nn_map_row(row, n, nn_gelu); break;
-    case NN_ACT_SILU: nn_map_row(row, n, nn_silu); break;
+    case NN_ACT_RELU:
+        nn_map_row(row, n, nn_relu);
+        break;
+    case NN_ACT_SIGMOID:
+        nn_map_row(row, n, nn_sigmoid);
+        break;
+    case NN_ACT_TANH:
+        nn_map_row(row, n, nn_tanh);
+        break;
+    case NN_ACT_GELU:
+        nn_map_row(row, n, nn_gelu);
+        break;
+    case NN_ACT_SILU:
+        nn_map_row(row, n, nn_silu);
+        break;
     }
 }
 

@@ -64,7 +64,13 @@ static void weight_gradient(const nn_linear_backward_args *p, const nn_team *tea
     const int64_t row_stride = p->dweight.stride[0], column_stride = p->dweight.stride[1];
     const nn_matrix dy_t = {p->dy, 1, p->N}, x_t = {p->x, 1, p->K};
     nn_matrix dy = {p->dy, p->N, 1}, x = {p->x, p->K, 1};
-    nn_gemm g = {.c = dweight, .row_stride = row_stride, .M = p->N, .N = p->K, .K = p->M, .a = &dy_t, .b = &x,
+    nn_gemm g = {.c = dweight,
+                 .row_stride = row_stride,
+                 .M = p->N,
+                 .N = p->K,
+                 .K = p->M,
+                 .a = &dy_t,
+                 .b = &x,
                  .activation = NN_ACT_NONE};
     if (column_stride == 1 || p->K == 1) {
         NN_FN(gemm)(&g, team, rank);
@@ -86,7 +92,13 @@ NN_DEFINE(linear_backward) {
     if (p->dx) {
         const nn_matrix dy = {p->dy, p->N, 1};
         const nn_matrix weight = {p->weight.data, p->weight.stride[0], p->weight.stride[1]};
-        const nn_gemm g = {.c = p->dx, .row_stride = p->K, .M = p->M, .N = p->K, .K = p->N, .a = &dy, .b = &weight,
+        const nn_gemm g = {.c = p->dx,
+                           .row_stride = p->K,
+                           .M = p->M,
+                           .N = p->K,
+                           .K = p->N,
+                           .a = &dy,
+                           .b = &weight,
                            .activation = NN_ACT_NONE};
         NN_FN(gemm)(&g, team, rank);
     }

@@ -27,26 +27,25 @@
 #else
 #define LANES(F, s) LANES2(F, 0, s)
 #endif
-#define EXCHANGE(s)                                                                                            \
-    NN_UNROLL                                                                                                  \
-    for (int i = 0; i < NN_WIDTH; i++)                                                                         \
-        if (!(i & (s))) {                                                                                      \
-            const vec a = rows[i], b = rows[i + (s)];                                                          \
-            rows[i] = __builtin_shufflevector(a, b, LANES(LOW, s));                                            \
-            rows[i + (s)] = __builtin_shufflevector(a, b, LANES(HIGH, s));                                     \
+#define EXCHANGE(s)                                                                                                    \
+    NN_UNROLL                                                                                                          \
+    for (int i = 0; i < NN_WIDTH; i++)                                                                                 \
+        if (!(i & (s))) {                                                                                              \
+            const vec a = rows[i], b = rows[i + (s)];                                                                  \
+            rows[i] = __builtin_shufflevector(a, b, LANES(LOW, s));                                                    \
+            rows[i + (s)] = __builtin_shufflevector(a, b, LANES(HIGH, s));                                             \
         }
 
 /* Eklundh, "A Fast Computer Method for Matrix Transposing", IEEE Trans. Computers C-21(7), 1972. */
-NN_INLINE void nn_transpose(vec rows[NN_WIDTH]) {
-    EXCHANGE(1)
+NN_INLINE void nn_transpose(vec rows[NN_WIDTH]){EXCHANGE(1)
 #if NN_WIDTH > 2
-    EXCHANGE(2)
+                                                    EXCHANGE(2)
 #endif
 #if NN_WIDTH > 4
-    EXCHANGE(4)
+                                                        EXCHANGE(4)
 #endif
 #if NN_WIDTH > 8
-    EXCHANGE(8)
+                                                            EXCHANGE(8)
 #endif
 }
 
