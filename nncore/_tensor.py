@@ -9,7 +9,7 @@ from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
 from nncore.ops.random import fill_normal, fill_uniform
-from nncore.ops.shape import modify, set_index
+from nncore.ops.indexing import modify, set_index
 
 
 _copy = KERNELS["copy"]

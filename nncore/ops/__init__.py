@@ -57,6 +57,9 @@ from nncore.ops.create import (
     zeros,
     zeros_like,
 )
+from nncore.ops.indexing import (
+    index,
+)
 from nncore.ops.lookup import (
     embedding,
 )
@@ -142,7 +145,6 @@ from nncore.ops.shape import (
     expand,
     flatten,
     flip,
-    index,
     movedim,
     one_hot,
     pad,

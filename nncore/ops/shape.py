@@ -1,4 +1,4 @@
-"""Shapes: views of the same memory, joining, splitting, indexing."""
+"""Shapes: views of the same memory, joining, splitting."""
 
 import math
 
@@ -6,26 +6,12 @@ import numpy as np
 
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
-from nncore._core.tensor import TensorBase, wrap_array
+from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
 from nncore.ops.dims import contiguous_array, normalize_dims, sum_to
+from nncore.ops.indexing import index, view_of
 
-_copy, _gather_rows, _scatter_add_rows = (KERNELS[name] for name in ("copy", "gather_rows", "scatter_add_rows"))
-
-
-def _view(x, array, vjp, name):
-    """A tensor over a NumPy view of x's memory, with history."""
-    if not x.requires_grad:
-        return x.share(array)
-    vjp.__qualname__ = name
-    y = record(array, (x,), vjp)
-    return y.share(array) if y.node is None else _linked(x, y)
-
-
-def _linked(x, y):
-    view = x.share(y.array)
-    view.rebind(y)
-    return view
+_copy = KERNELS["copy"]
 
 
 def _size(op, size):
@@ -70,7 +56,7 @@ def reshape(x, *shape):
     except AttributeError:  # no view has this shape
         vjp.__qualname__ = "reshape"
         return record(_copy(array).reshape(shape), (x,), vjp)
-    return _view(x, view, vjp, "reshape")
+    return view_of(x, view, vjp, "reshape")
 
 
 def flatten(x, start_dim=0, end_dim=-1):
@@ -129,7 +115,7 @@ def permute(x, *dims):
     def vjp(needs, dy):
         return dy.transpose(back)
 
-    return _view(x, x.array.transpose(order), vjp, "permute")
+    return view_of(x, x.array.transpose(order), vjp, "permute")
 
 
 def transpose(x, dim0, dim1):
@@ -212,7 +198,7 @@ def expand(x, *sizes):
     def vjp(needs, dy):
         return sum_to(dy, old)
 
-    return _view(x, array, vjp, "expand")
+    return view_of(x, array, vjp, "expand")
 
 
 def contiguous(x):
@@ -411,140 +397,6 @@ def tril(x, diagonal=0):
     return record(KERNELS["where"](mask, array, np.zeros((), array.dtype)), (x,), vjp)
 
 
-# ---- indexing ----
-def _index_array(item):
-    """An index as NumPy wants it."""
-    if isinstance(item, TensorBase):
-        item = item.array
-    if isinstance(item, (list, np.ndarray)):
-        array = np.asarray(item)
-        if array.dtype.kind == "f" and array.size == 0:
-            array = array.astype(INT64)
-        if array.dtype.kind not in "biu":
-            raise TypeError(f"index: an index array has dtype {array.dtype}, expected integers or bool")
-        return array if array.dtype.kind == "b" else array.astype(INT64, copy=False)
-    return item
-
-
-def _is_basic(key):
-    return all(item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool) for item in key)
-
-
-def _key(key):
-    key = key if isinstance(key, tuple) else (key,)
-    return tuple(_index_array(item) for item in key)
-
-
-def _as_view(key):
-    """A basic index that gives an array even where it picks one element."""
-    return key if any(item is Ellipsis for item in key) else (*key, ...)
-
-
-def _positions(shape, key):
-    """Positions in the flattened array of what an index picks, in NumPy's meaning of the index."""
-    return np.arange(math.prod(shape), dtype=INT64).reshape(shape)[key]
-
-
-def index(x, key):
-    """x[key]: a view for integers, slices, None and ...; a copy for index arrays and masks, as in NumPy.
-
-    Example:
-        >>> import nncore
-        >>> nncore.tensor([[1.0, 2.0], [3.0, 4.0]])[:, 1]
-        tensor([2., 4.])
-    """
-    x = as_tensor(x)
-    key = _key(key)
-    array = x.array
-    if _is_basic(key):
-        try:
-            view = array[key]
-        except IndexError as error:
-            raise IndexError(f"index: {error}, for shape {array.shape}") from None
-        view = view if isinstance(view, np.ndarray) else array[_as_view(key)]
-
-        def vjp(needs, dy):
-            dx = np.zeros(array.shape, dy.dtype)
-            _copy(dy, out=dx[_as_view(key)])
-            return dx
-
-        return _view(x, view, vjp, "index")
-    try:
-        if len(key) == 1 and isinstance(key[0], np.ndarray) and key[0].dtype == INT64 and array.ndim:
-            rows = key[0] + np.where(key[0] < 0, array.shape[0], 0) if (key[0] < 0).any() else key[0]
-            tail = array.shape[1:]
-        else:
-            rows, tail = _positions(array.shape, key), ()
-    except IndexError as error:
-        raise IndexError(f"index: {error}, for shape {array.shape}") from None
-    cols = math.prod(tail)
-    n = array.shape[0] if tail else array.size
-    try:
-        y = _gather_rows(contiguous_array(array).reshape(n, cols), rows).reshape(rows.shape + tail)
-    except ValueError as error:
-        raise IndexError(f"index: {str(error).partition(': ')[2]}, for shape {array.shape}") from None
-
-    def vjp(needs, dy):
-        return _scatter_add_rows(contiguous_array(dy).reshape(*rows.shape, cols), rows, n).reshape(array.shape)
-
-    vjp.__qualname__ = "index"
-    return record(y, (x,), vjp)
-
-
-def set_index(x, key, value):
-    """x[key] = value, in place; both x and value get their gradients."""
-    key = _key(key)
-    array = x.array
-    value = cast(as_tensor(value), array.dtype)
-    if not array.flags.writeable:
-        raise ValueError("index: the tensor's memory is read-only")
-    basic = _is_basic(key)
-    try:
-        target = array[_as_view(key)] if basic else None
-        shape = target.shape if basic else _positions(array.shape, key).shape
-    except IndexError as error:
-        raise IndexError(f"index: {error}, for shape {array.shape}") from None
-    v = value.array
-    while v.ndim > len(shape) and v.shape[0] == 1:
-        v = v[0]
-    try:
-        spread = np.broadcast_to(v, shape)
-    except ValueError:
-        raise ValueError(f"index: the value has shape {value.array.shape}, expected one that broadcasts to {shape}") from None
-    if np.may_share_memory(spread, array):
-        spread = spread.copy()
-
-    def write(to, source):
-        if basic:
-            _copy(source, out=to[_as_view(key)])
-        else:
-            to[key] = source
-
-    def vjp(needs, dy):
-        dx = None
-        if needs[0]:
-            dx = _copy(dy)
-            write(dx, np.zeros((), dy.dtype) if not basic else np.broadcast_to(np.zeros((), dy.dtype), shape))
-        return dx, sum_to(contiguous_array(dy[_as_view(key)] if basic else dy[key]), value.array.shape) if needs[1] else None
-
-    vjp.__qualname__ = "index"
-    modify(x, lambda: write(array, spread), (x, value), vjp)
-
-
-def modify(x, write, inputs, vjp):
-    """Change x's memory in place by calling write(), and give x the history of the change."""
-    history = record(x.array, inputs, vjp)
-    if history.node is not None:
-        if x.is_leaf and x.requires_grad:
-            raise RuntimeError("in-place: a leaf that requires a gradient cannot be changed while operations are recorded; use no_grad()")
-        if x.is_view:
-            raise RuntimeError("in-place: a view that takes part in a gradient cannot be changed; index the tensor it was taken from")
-    write()
-    x.changed()
-    if history.node is not None:
-        x.rebind(history)
-
-
 def one_hot(x, num_classes=-1):
     """int64 tensor with a new last dimension: 1 at the class, 0 elsewhere.
 
@@ -570,5 +422,5 @@ def one_hot(x, num_classes=-1):
     return wrap_array(_copy(hot, out=np.empty(hot.shape, INT64)))
 
 
-__all__ = ["cat", "chunk", "clone", "contiguous", "expand", "flatten", "flip", "index", "movedim", "one_hot", "pad", "permute",
+__all__ = ["cat", "chunk", "clone", "contiguous", "expand", "flatten", "flip", "movedim", "one_hot", "pad", "permute",
            "reshape", "split", "squeeze", "stack", "transpose", "tril", "unbind", "unflatten", "unsqueeze"]
