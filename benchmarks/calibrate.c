@@ -1,10 +1,8 @@
 /* What this machine can do: fused multiply-adds and bytes. One thread each; calibrate.py starts several at once.
  *
- * Formula:  flops: a = a * b + c on CHAINS independent registers, float32; bytes: read (sum), copy, triad (x = y + s z).
- * Shapes:   n floats per array.
- * Parallel: no; every thread brings its own arrays.
- * Numerics: values stay finite; results are returned so that nothing is optimised away.
- * Source:   McCalpin, STREAM.
+ * Formula:  flops: a = a * b + c on CHAINS independent registers, float32; bytes: read (sum), copy, triad (x = y + s
+ * z). Shapes:   n floats per array. Parallel: no; every thread brings its own arrays. Numerics: values stay finite;
+ * results are returned so that nothing is optimised away. Source:   McCalpin, STREAM.
  */
 #include <stdint.h>
 

@@ -88,9 +88,9 @@ NN_DEFINE(sgd_step) {
 /* ---- adam ---- */
 typedef struct {
     real beta1, fresh1, beta2, fresh2, eps, weight_decay;
-    real keep;           /* 1 - lr weight_decay where decoupled, else 1 */
-    real step_size;      /* lr / (1 - beta1^step) */
-    real denominator;    /* 1 / sqrt(1 - beta2^step) */
+    real keep;        /* 1 - lr weight_decay where decoupled, else 1 */
+    real step_size;   /* lr / (1 - beta1^step) */
+    real denominator; /* 1 / sqrt(1 - beta2^step) */
     bool maximize;
 } adam;
 

@@ -53,14 +53,12 @@ NN_INLINE void row_block_sum(row_terms terms, int count, const void *context, co
     for (int k = 0; k < count; k++) {
         real *partial = row_partial(panel, chunk, k) + left;
         for (int v = 0; v < vectors; v++)
-            row_store(partial + v * NN_WIDTH,
-                      first ? sums[k][v] : row_load(partial + v * NN_WIDTH, n) + sums[k][v], n);
+            row_store(partial + v * NN_WIDTH, first ? sums[k][v] : row_load(partial + v * NN_WIDTH, n) + sums[k][v], n);
     }
 }
 
 /* The chunk's sums of the first `count` terms. */
-NN_INLINE void row_chunk_terms(row_terms terms, int count, const void *context, const row_panel *panel,
-                               int64_t chunk) {
+NN_INLINE void row_chunk_terms(row_terms terms, int count, const void *context, const row_panel *panel, int64_t chunk) {
     const int64_t begin = chunk * panel->chunk_rows;
     const int64_t end = begin + panel->chunk_rows < panel->rows ? begin + panel->chunk_rows : panel->rows;
     for (int64_t row = begin; row < end; row += NN_ROW_BLOCK) {
