@@ -1,4 +1,5 @@
 """Build nncore: csrc/cpu is compiled once per ISA and dtype, then linked into the one extension that sees C."""
+
 import os
 import platform
 import sys
@@ -15,14 +16,32 @@ X86 = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")
 ISAS = {"baseline": []}
 if X86:
     ISAS["avx2"] = ["-mavx2", "-mfma"]
-    ISAS["avx512"] = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mavx2", "-mfma", "-mprefer-vector-width=512"]
+    ISAS["avx512"] = [
+        "-mavx512f",
+        "-mavx512vl",
+        "-mavx512dq",
+        "-mavx512bw",
+        "-mavx2",
+        "-mfma",
+        "-mprefer-vector-width=512",
+    ]
 FLOATS = ["f32", "f64"]
 INTEGERS = ["i64", "i32", "u8", "b8"]  # baseline only
 ANY_DTYPE = ["broadcast", "reduce", "embedding", "table"]  # files of csrc/cpu with kernels for every dtype
 
 # The numeric contract (docs/numerics.md) forbids contraction and every -ffast-math promise but these two.
-C_FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing",
-           "-fvisibility=hidden", "-Wall", "-Wextra", "-Wshadow"]
+C_FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-strict-aliasing",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wshadow",
+]
 if os.environ.get("NNCORE_WERROR"):
     C_FLAGS.append("-Werror")
 INCLUDE = ["csrc/include", "csrc", "csrc/cpu"]
@@ -48,7 +67,9 @@ def is_current(compiled):
         return False
     with open(listing) as file:
         sources = file.read().partition(": ")[2].replace("\\\n", " ").split()
-    return all(os.path.exists(path) and os.path.getmtime(path) < os.path.getmtime(compiled) for path in [*sources, "setup.py"])
+    return all(
+        os.path.exists(path) and os.path.getmtime(path) < os.path.getmtime(compiled) for path in [*sources, "setup.py"]
+    )
 
 
 class BuildExt(build_ext):
@@ -65,8 +86,13 @@ class BuildExt(build_ext):
             folder = os.path.join(self.build_temp, suffix or "core")
             compiled = os.path.join(folder, os.path.splitext(source)[0] + ".o")
             if self.force or not is_current(compiled):
-                self.compiler.compile([source], output_dir=folder, macros=macros, include_dirs=INCLUDE,
-                                      extra_postargs=[*C_FLAGS, *flags, "-MMD"])
+                self.compiler.compile(
+                    [source],
+                    output_dir=folder,
+                    macros=macros,
+                    include_dirs=INCLUDE,
+                    extra_postargs=[*C_FLAGS, *flags, "-MMD"],
+                )
             return compiled
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -74,18 +100,34 @@ class BuildExt(build_ext):
 
 
 def extension(name, **options):
-    return Extension(f"nncore._core.{name}", [f"nncore/_core/{name}.pyx"], include_dirs=[*INCLUDE, numpy.get_include()],
-                     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
-                     extra_compile_args=["-O2", "-g0", "-fvisibility=hidden"], **options)
+    return Extension(
+        f"nncore._core.{name}",
+        [f"nncore/_core/{name}.pyx"],
+        include_dirs=[*INCLUDE, numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+        extra_compile_args=["-O2", "-g0", "-fvisibility=hidden"],
+        **options,
+    )
 
 
 setup(
     ext_modules=cythonize(
-        [extension("kernels", extra_link_args=[*OPENMP, *(["-Wl,-s"] if sys.platform.startswith("linux") else [])],
-                   depends=glob("csrc/*.*") + glob("csrc/*/*.*")),
-         extension("tensor"), extension("tape")],
-        compiler_directives={"language_level": "3", "boundscheck": False, "wraparound": False, "embedsignature": True,
-                             "freethreading_compatible": False},
+        [
+            extension(
+                "kernels",
+                extra_link_args=[*OPENMP, *(["-Wl,-s"] if sys.platform.startswith("linux") else [])],
+                depends=glob("csrc/*.*") + glob("csrc/*/*.*"),
+            ),
+            extension("tensor"),
+            extension("tape"),
+        ],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "embedsignature": True,
+            "freethreading_compatible": False,
+        },
     ),
     cmdclass={"build_ext": BuildExt},
 )

@@ -8,9 +8,8 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
-from nncore.ops.random import fill_normal, fill_uniform
 from nncore.ops.indexing import modify, set_index
-
+from nncore.ops.random import fill_normal, fill_uniform
 
 _copy = KERNELS["copy"]
 
@@ -92,7 +91,9 @@ class Tensor(TensorBase):
     def __repr__(self):
         kind = self.array.dtype
         formatter = {"float_kind": _FloatFormat(self.array)} if kind.kind == "f" else None
-        body = np.array2string(self.array, separator=", ", prefix="tensor(", formatter=formatter, threshold=1000, edgeitems=3)
+        body = np.array2string(
+            self.array, separator=", ", prefix="tensor(", formatter=formatter, threshold=1000, edgeitems=3
+        )
         parts = [body]
         if self.array.size == 0 and self.array.ndim > 1:
             parts.append(f"size={self.shape}")
@@ -132,8 +133,12 @@ class Tensor(TensorBase):
         return bool((self == value).any())
 
     def __reduce__(self):
-        return _rebuild, (type(self), np.ascontiguousarray(self.array) if not self.array.flags.f_contiguous else self.array,
-                          self._wants_grad(), self.__dict__ or None)
+        return _rebuild, (
+            type(self),
+            np.ascontiguousarray(self.array) if not self.array.flags.f_contiguous else self.array,
+            self._wants_grad(),
+            self.__dict__ or None,
+        )
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
@@ -298,7 +303,9 @@ class Tensor(TensorBase):
         if result.shape != self.shape:
             raise ValueError(f"{name}_: the result has shape {result.shape}, expected {self.shape} to stay in place")
         if result.dtype != self.dtype and np.result_type(result.dtype, self.dtype) != self.dtype:
-            raise TypeError(f"{name}_: the result has dtype {result.dtype}, which the tensor's {self.dtype} cannot hold")
+            raise TypeError(
+                f"{name}_: the result has dtype {result.dtype}, which the tensor's {self.dtype} cannot hold"
+            )
         _copy(result.array, out=self.array)
         self.changed()
         if result.node is not None:
@@ -404,7 +411,10 @@ class Tensor(TensorBase):
         return self._in_place("pow", other)
 
     # ---- shapes under other names ----
-    T = property(lambda self: ops.permute(self, tuple(reversed(range(self.ndim)))), doc="The dimensions in reverse order, as a view.")
+    T = property(
+        lambda self: ops.permute(self, tuple(reversed(range(self.ndim)))),
+        doc="The dimensions in reverse order, as a view.",
+    )
     mT = property(lambda self: ops.transpose(self, -1, -2), doc="The last two dimensions swapped, as a view.")
 
     def view(self, *shape):
@@ -415,7 +425,9 @@ class Tensor(TensorBase):
         """
         result = ops.reshape(self, *shape)
         if not np.may_share_memory(result.array, self.array) and self.array.size:
-            raise ValueError(f"view: shape {result.shape} needs a copy of a tensor of shape {self.shape} with gaps; use reshape()")
+            raise ValueError(
+                f"view: shape {result.shape} needs a copy of a tensor of shape {self.shape} with gaps; use reshape()"
+            )
         return result
 
     def view_as(self, other):
@@ -444,7 +456,11 @@ class _FloatFormat:
         finite = np.abs(array[np.isfinite(array)])
         nonzero = finite[finite > 0]
         self.digits = "{:.4f}"
-        if nonzero.size and (nonzero.max() >= 1e8 or nonzero.min() < 1e-4 or nonzero.max() / nonzero.min() > 1e3 and nonzero.max() >= 1e5):
+        if nonzero.size and (
+            nonzero.max() >= 1e8
+            or nonzero.min() < 1e-4
+            or (nonzero.max() / nonzero.min() > 1e3 and nonzero.max() >= 1e5)
+        ):
             self.digits = "{:.4e}"
         elif (finite == np.floor(finite)).all():
             self.digits = "{:.0f}."
@@ -476,10 +492,34 @@ def _logic(name, op, *operands):
     return op(*operands)
 
 
-_UFUNCS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "power": "pow", "matmul": "matmul",
-           "maximum": "maximum", "minimum": "minimum", "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
-           "greater_equal": "ge", "logical_and": "logical_and", "logical_or": "logical_or", "exp": "exp", "log": "log", "sqrt": "sqrt",
-           "tanh": "tanh", "absolute": "abs", "negative": "neg", "sin": "sin", "cos": "cos", "square": "square"}
+_UFUNCS = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "power": "pow",
+    "matmul": "matmul",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "equal": "eq",
+    "not_equal": "ne",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "logical_and": "logical_and",
+    "logical_or": "logical_or",
+    "exp": "exp",
+    "log": "log",
+    "sqrt": "sqrt",
+    "tanh": "tanh",
+    "absolute": "abs",
+    "negative": "neg",
+    "sin": "sin",
+    "cos": "cos",
+    "square": "square",
+}
 
 
 def _method(name, op):
@@ -509,15 +549,118 @@ def _dtype_method(name, dtype):
     return method
 
 
-for _name in ("abs ceil clamp cos elu erf exp expm1 floor gelu leaky_relu log log1p neg reciprocal relu round rsqrt sigmoid sign silu sin "
-              "softplus sqrt square tanh add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or logical_xor logical_not "
-              "isnan isfinite masked_fill lerp allclose equal all amax amin any argmax argmin logsumexp max mean min norm std sum var "
-              "reshape flatten unflatten permute transpose movedim squeeze unsqueeze expand split chunk unbind flip tril "
-              "matmul mm bmm dot softmax log_softmax").split():
+for _name in [
+    "abs",
+    "ceil",
+    "clamp",
+    "cos",
+    "elu",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "gelu",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "neg",
+    "reciprocal",
+    "relu",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "tanh",
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "pow",
+    "maximum",
+    "minimum",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "logical_not",
+    "isnan",
+    "isfinite",
+    "masked_fill",
+    "lerp",
+    "allclose",
+    "equal",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "std",
+    "sum",
+    "var",
+    "reshape",
+    "flatten",
+    "unflatten",
+    "permute",
+    "transpose",
+    "movedim",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "split",
+    "chunk",
+    "unbind",
+    "flip",
+    "tril",
+    "matmul",
+    "mm",
+    "bmm",
+    "dot",
+    "softmax",
+    "log_softmax",
+]:
     setattr(Tensor, _name, _method(_name, getattr(ops, _name)))
-for _name in "add sub mul div pow clamp relu sigmoid tanh exp sqrt abs neg masked_fill lerp".split():
+for _name in [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "pow",
+    "clamp",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "exp",
+    "sqrt",
+    "abs",
+    "neg",
+    "masked_fill",
+    "lerp",
+]:
     setattr(Tensor, f"{_name}_", _in_place_method(_name))
-for _name, _dtype in (("float", FLOAT32), ("double", FLOAT64), ("long", INT64), ("int", INT32), ("byte", UINT8), ("bool", BOOL)):
+for _name, _dtype in (
+    ("float", FLOAT32),
+    ("double", FLOAT64),
+    ("long", INT64),
+    ("int", INT32),
+    ("byte", UINT8),
+    ("bool", BOOL),
+):
     setattr(Tensor, _name, _dtype_method(_name, _dtype))
 Tensor.clip = Tensor.clamp
 set_tensor_class(Tensor)

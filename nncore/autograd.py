@@ -6,7 +6,17 @@ from nncore._core import tape
 from nncore._core.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from nncore._core.tensor import TensorBase, wrap_array
 
-__all__ = ["Function", "backward", "enable_grad", "grad", "gradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "Function",
+    "backward",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 
 def _sequence(value):
@@ -116,10 +126,14 @@ class Function:
                 dinputs = cls.backward(ctx, *gradients)
             dinputs = dinputs if isinstance(dinputs, tuple) else (dinputs,)
             if len(dinputs) != len(inputs):
-                raise ValueError(f"{cls.__name__}: backward returned {len(dinputs)} gradients, expected {len(inputs)}, one for each argument")
+                raise ValueError(
+                    f"{cls.__name__}: backward returned {len(dinputs)} gradients, expected {len(inputs)}, one for each argument"
+                )
             for i, (a, d) in enumerate(zip(inputs, dinputs)):
                 if a is not None and d is not None and d.shape != a.shape:
-                    raise ValueError(f"{cls.__name__}: backward returned a gradient of shape {d.shape} for argument {i}, expected {a.shape}")
+                    raise ValueError(
+                        f"{cls.__name__}: backward returned a gradient of shape {d.shape} for argument {i}, expected {a.shape}"
+                    )
             return tuple(None if d is None or not need else d.array for d, need in zip(dinputs, needs))
 
         vjp.__qualname__ = cls.__name__
@@ -177,8 +191,10 @@ def gradcheck(fn, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True):
                 if not raise_exception:
                     return False
                 worst = np.unravel_index(np.argmax(np.abs(analytic - numeric)), numeric.shape)
-                raise RuntimeError(f"gradcheck: output {o} element {worst[1]} by input {i} element {worst[0]}: gradient {analytic[worst]:.8g}, "
-                                   f"difference quotient {numeric[worst]:.8g}")
+                raise RuntimeError(
+                    f"gradcheck: output {o} element {worst[1]} by input {i} element {worst[0]}: gradient {analytic[worst]:.8g}, "
+                    f"difference quotient {numeric[worst]:.8g}"
+                )
     return True
 
 
@@ -198,5 +214,3 @@ def _differences(outputs, x, eps):
             flat[k] = value
             columns.append((above - below) / (2 * eps))
     return np.array(columns).reshape(flat.size, -1)
-
-

@@ -17,7 +17,10 @@ def _cgroup_quota():
     except (OSError, ValueError):
         pass
     try:  # cgroup v1
-        with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as quota_file, open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as period_file:
+        with (
+            open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as quota_file,
+            open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as period_file,
+        ):
             quota, period = int(quota_file.read()), int(period_file.read())
             return quota / period if quota > 0 and period > 0 else None
     except (OSError, ValueError):

@@ -119,8 +119,11 @@ def test_hooks():
         nncore.ones(1).register_hook(print)
 
 
-@pytest.mark.parametrize("change", [lambda t: t.add_(1), lambda t: t.zero_(), lambda t: t.__setitem__(0, 5.0), lambda t: t.detach().mul_(2)],
-                         ids=["add_", "zero_", "setitem", "detached view"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda t: t.add_(1), lambda t: t.zero_(), lambda t: t.__setitem__(0, 5.0), lambda t: t.detach().mul_(2)],
+    ids=["add_", "zero_", "setitem", "detached view"],
+)
 def test_a_value_changed_before_backward_is_an_error(change):
     x = leaf(1.0, 2.0)
     y = x * 1
@@ -193,7 +196,9 @@ def test_function():
         def backward(ctx, dy):
             return dy.sum()
 
-    with pytest.raises(ValueError, match=r"Wrong: backward returned a gradient of shape \(\) for argument 0, expected \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"Wrong: backward returned a gradient of shape \(\) for argument 0, expected \(2,\)"
+    ):
         Wrong.apply(leaf(1.0, 2.0)).sum().backward()
 
 

@@ -70,8 +70,22 @@ def public(module):
             yield name, value
 
 
-@pytest.mark.parametrize("name", ["nncore", "nncore.nn", "nncore.nn.functional", "nncore.optim", "nncore.optim.lr_scheduler", "nncore.data",
-                                  "nncore.autograd", "nncore.keras", "nncore.datasets", "nncore.training", "nncore.io"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nncore",
+        "nncore.nn",
+        "nncore.nn.functional",
+        "nncore.optim",
+        "nncore.optim.lr_scheduler",
+        "nncore.data",
+        "nncore.autograd",
+        "nncore.keras",
+        "nncore.datasets",
+        "nncore.training",
+        "nncore.io",
+    ],
+)
 def test_public_names_have_docstrings(name):
     missing = [n for n, value in public(importlib.import_module(name)) if not (value.__doc__ or "").strip()]
     assert not missing

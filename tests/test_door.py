@@ -101,33 +101,118 @@ def test_arguments_by_name(x):
 
 REFUSED = {
     "list": (lambda x: kernels.relu_forward([1.0]), TypeError, "relu: argument 'x' is list, expected a NumPy array"),
-    "complex": (lambda x: kernels.relu_forward(x.astype(complex)), TypeError, "relu: argument 'x' has dtype complex128, expected float32 or float64"),
-    "swapped": (lambda x: kernels.relu_forward(x.astype(">f4")), TypeError, "relu: argument 'x' has dtype >f4, expected float32 or float64"),
-    "int": (lambda x: kernels.exp_forward(np.ones(3, int)), TypeError, "exp: argument 'x' has dtype int64, expected float32 or float64"),
-    "mixed": (lambda x: kernels.add(x, x.astype(float)), TypeError, "add: argument 'b' has dtype float64, expected float32 as the other arguments"),
+    "complex": (
+        lambda x: kernels.relu_forward(x.astype(complex)),
+        TypeError,
+        "relu: argument 'x' has dtype complex128, expected float32 or float64",
+    ),
+    "swapped": (
+        lambda x: kernels.relu_forward(x.astype(">f4")),
+        TypeError,
+        "relu: argument 'x' has dtype >f4, expected float32 or float64",
+    ),
+    "int": (
+        lambda x: kernels.exp_forward(np.ones(3, int)),
+        TypeError,
+        "exp: argument 'x' has dtype int64, expected float32 or float64",
+    ),
+    "mixed": (
+        lambda x: kernels.add(x, x.astype(float)),
+        TypeError,
+        "add: argument 'b' has dtype float64, expected float32 as the other arguments",
+    ),
     "count": (lambda x: kernels.add(x), TypeError, "add: takes 2 arguments, got 1"),
     "name": (lambda x: kernels.relu_forward(x, slope=1), TypeError, "relu: unexpected or repeated argument 'slope'"),
-    "missing": (lambda x: kernels.leaky_relu_forward(x, slope=1), TypeError, "leaky_relu: argument 'negative_slope' is missing"),
-    "broadcast": (lambda x: kernels.add(x, np.ones(5, np.float32)), ValueError, r"add: argument 'b' has shape \(5,\), expected \(4, 6\)"),
-    "inner": (lambda x: kernels.linear_forward(x, np.ones((2, 5), np.float32), None, 0), ValueError,
-              r"linear: argument 'weight' has shape \(2, 5\), expected \(2, 6\)"),
-    "rank": (lambda x: kernels.matmul(x, x), ValueError, r"matmul: argument 'a' has shape \(4, 6\), expected \(batch, M, K\)"),
-    "out shape": (lambda x: kernels.relu_forward(x, out=np.empty((4, 5), np.float32)), ValueError,
-                  r"relu: argument 'y' has shape \(4, 5\), expected \(4, 6\)"),
-    "out dtype": (lambda x: kernels.relu_forward(x, out=np.empty((4, 6))), TypeError, "relu: argument 'y' has dtype float64, expected float32"),
-    "out read-only": (lambda x: kernels.relu_forward(x, out=np.broadcast_to(np.float32(0), (4, 6))), ValueError, "relu: argument 'y' is read-only"),
-    "out count": (lambda x: kernels.relu_forward(x, out=(x, x)), TypeError, "relu: argument 'out' has 2 arrays, expected 1"),
-    "scalar": (lambda x: kernels.leaky_relu_forward(x, "a"), TypeError, "leaky_relu: argument 'negative_slope' is 'a', expected a number"),
-    "huge": (lambda x: kernels.linear_forward(x, x, None, 1 << 70), ValueError, "linear: argument 'activation' is 1180591620717411303424"),
-    "stride": (lambda x: kernels.max_pool2d_forward(x.reshape(1, 1, 4, 6), 2, 2, 0, 2, 0, 0, 1, 1), ValueError, "max_pool2d: argument 'stride' is 0"),
-    "index": (lambda x: kernels.gather_rows(x, np.array([4])), ValueError, "gather_rows: argument 'index' holds 4 at position 0, expected 0 <= index < 4"),
-    "index dtype": (lambda x: kernels.gather_rows(x, np.array([0], np.int32)), TypeError, "gather_rows: argument 'index' has dtype int32, expected int64"),
-    "p": (lambda x: kernels.dropout(x, float("nan"), 0, 0), ValueError, "dropout: argument 'p' is nan, expected 0 <= p <= 1"),
-    "no size": (lambda x: kernels.random_uniform(0, 1, 0, 0), ValueError, "random_uniform: the size of 'y' does not follow"),
-    "2**48": (lambda x: kernels.relu_forward(np.broadcast_to(np.float32(0), (1 << 20, 1 << 20, 1 << 10))), ValueError, "relu: argument .x. has 1125899906842624 elements, expected at most 2"),
-    "rank 9": (lambda x: kernels.relu_forward(np.ones((1,) * 9, np.float32)), ValueError, "relu: argument 'x' has 9 dimensions, expected at most 8"),
-    "lists": (lambda x: kernels.sgd_step([x], None, [x[:2]], 0.1, 0, 0, 0, 0, 0, 0, 1), ValueError,
-              r"sgd_step: argument 'grad' has an array 0 of shape \(2, 6\), expected \(4, 6\) as in 'param'"),
+    "missing": (
+        lambda x: kernels.leaky_relu_forward(x, slope=1),
+        TypeError,
+        "leaky_relu: argument 'negative_slope' is missing",
+    ),
+    "broadcast": (
+        lambda x: kernels.add(x, np.ones(5, np.float32)),
+        ValueError,
+        r"add: argument 'b' has shape \(5,\), expected \(4, 6\)",
+    ),
+    "inner": (
+        lambda x: kernels.linear_forward(x, np.ones((2, 5), np.float32), None, 0),
+        ValueError,
+        r"linear: argument 'weight' has shape \(2, 5\), expected \(2, 6\)",
+    ),
+    "rank": (
+        lambda x: kernels.matmul(x, x),
+        ValueError,
+        r"matmul: argument 'a' has shape \(4, 6\), expected \(batch, M, K\)",
+    ),
+    "out shape": (
+        lambda x: kernels.relu_forward(x, out=np.empty((4, 5), np.float32)),
+        ValueError,
+        r"relu: argument 'y' has shape \(4, 5\), expected \(4, 6\)",
+    ),
+    "out dtype": (
+        lambda x: kernels.relu_forward(x, out=np.empty((4, 6))),
+        TypeError,
+        "relu: argument 'y' has dtype float64, expected float32",
+    ),
+    "out read-only": (
+        lambda x: kernels.relu_forward(x, out=np.broadcast_to(np.float32(0), (4, 6))),
+        ValueError,
+        "relu: argument 'y' is read-only",
+    ),
+    "out count": (
+        lambda x: kernels.relu_forward(x, out=(x, x)),
+        TypeError,
+        "relu: argument 'out' has 2 arrays, expected 1",
+    ),
+    "scalar": (
+        lambda x: kernels.leaky_relu_forward(x, "a"),
+        TypeError,
+        "leaky_relu: argument 'negative_slope' is 'a', expected a number",
+    ),
+    "huge": (
+        lambda x: kernels.linear_forward(x, x, None, 1 << 70),
+        ValueError,
+        "linear: argument 'activation' is 1180591620717411303424",
+    ),
+    "stride": (
+        lambda x: kernels.max_pool2d_forward(x.reshape(1, 1, 4, 6), 2, 2, 0, 2, 0, 0, 1, 1),
+        ValueError,
+        "max_pool2d: argument 'stride' is 0",
+    ),
+    "index": (
+        lambda x: kernels.gather_rows(x, np.array([4])),
+        ValueError,
+        "gather_rows: argument 'index' holds 4 at position 0, expected 0 <= index < 4",
+    ),
+    "index dtype": (
+        lambda x: kernels.gather_rows(x, np.array([0], np.int32)),
+        TypeError,
+        "gather_rows: argument 'index' has dtype int32, expected int64",
+    ),
+    "p": (
+        lambda x: kernels.dropout(x, float("nan"), 0, 0),
+        ValueError,
+        "dropout: argument 'p' is nan, expected 0 <= p <= 1",
+    ),
+    "no size": (
+        lambda x: kernels.random_uniform(0, 1, 0, 0),
+        ValueError,
+        "random_uniform: the size of 'y' does not follow",
+    ),
+    "2**48": (
+        lambda x: kernels.relu_forward(np.broadcast_to(np.float32(0), (1 << 20, 1 << 20, 1 << 10))),
+        ValueError,
+        "relu: argument .x. has 1125899906842624 elements, expected at most 2",
+    ),
+    "rank 9": (
+        lambda x: kernels.relu_forward(np.ones((1,) * 9, np.float32)),
+        ValueError,
+        "relu: argument 'x' has 9 dimensions, expected at most 8",
+    ),
+    "lists": (
+        lambda x: kernels.sgd_step([x], None, [x[:2]], 0.1, 0, 0, 0, 0, 0, 0, 1),
+        ValueError,
+        r"sgd_step: argument 'grad' has an array 0 of shape \(2, 6\), expected \(4, 6\) as in 'param'",
+    ),
 }
 
 

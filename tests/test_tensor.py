@@ -25,9 +25,22 @@ def test_numpy_is_shared_both_ways():
         nncore.zeros(1, requires_grad=True).numpy()
 
 
-@pytest.mark.parametrize(("data", "dtype"), [(1, "int64"), (1.5, "float32"), (True, "bool"), ([1, 2.0], "float32"), (np.float64(1), "float64"),
-                                             (np.arange(3), "int64"), (np.zeros(2, np.float16), "float32"), (np.zeros(2, np.uint8), "uint8"),
-                                             (np.zeros(2, np.int16), "int32"), (np.zeros(2, ">f8"), "float64"), ([], "float32")])
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1, "int64"),
+        (1.5, "float32"),
+        (True, "bool"),
+        ([1, 2.0], "float32"),
+        (np.float64(1), "float64"),
+        (np.arange(3), "int64"),
+        (np.zeros(2, np.float16), "float32"),
+        (np.zeros(2, np.uint8), "uint8"),
+        (np.zeros(2, np.int16), "int32"),
+        (np.zeros(2, ">f8"), "float64"),
+        ([], "float32"),
+    ],
+)
 def test_dtypes_of_new_tensors(data, dtype):
     assert nncore.tensor(data).dtype == dtype
 
@@ -38,9 +51,18 @@ def test_dtypes_that_cannot_be_held_are_refused():
             nncore.tensor(wrong)
 
 
-@pytest.mark.parametrize(("a", "b", "result"), [
-    ("float32", "float64", "float64"), ("int64", "float32", "float32"), ("int32", "int64", "int64"), ("uint8", "int32", "int32"),
-    ("bool", "uint8", "uint8"), ("bool", "float32", "float32"), ("int64", "float64", "float64")])
+@pytest.mark.parametrize(
+    ("a", "b", "result"),
+    [
+        ("float32", "float64", "float64"),
+        ("int64", "float32", "float32"),
+        ("int32", "int64", "int64"),
+        ("uint8", "int32", "int32"),
+        ("bool", "uint8", "uint8"),
+        ("bool", "float32", "float32"),
+        ("int64", "float64", "float64"),
+    ],
+)
 def test_dtype_of_an_operation(a, b, result):
     x, y = nncore.ones(2, dtype=a), nncore.ones(2, dtype=b)
     assert (x + y).dtype == result
@@ -58,10 +80,32 @@ def test_numbers_take_the_dtype_of_the_tensor():
         nncore.zeros(1, dtype="uint8") + 300
 
 
-@pytest.mark.parametrize("key", [
-    0, -1, slice(1, 3), slice(None, None, -1), slice(5, 0, -2), None, ..., (1, 2), (slice(None), 1), (..., -1), (None, 0, ..., slice(0, 2)), [0, 2, 2],
-    [-1, 0], (slice(None), [0, 2]), ([0, 1], [1, 2]), ([[0], [1]], [1, 2]), np.array([True, False, True, False]), (0, [1, 1]), (slice(0, 2), None, [0]), [],
-], ids=str)
+@pytest.mark.parametrize(
+    "key",
+    [
+        0,
+        -1,
+        slice(1, 3),
+        slice(None, None, -1),
+        slice(5, 0, -2),
+        None,
+        ...,
+        (1, 2),
+        (slice(None), 1),
+        (..., -1),
+        (None, 0, ..., slice(0, 2)),
+        [0, 2, 2],
+        [-1, 0],
+        (slice(None), [0, 2]),
+        ([0, 1], [1, 2]),
+        ([[0], [1]], [1, 2]),
+        np.array([True, False, True, False]),
+        (0, [1, 1]),
+        (slice(0, 2), None, [0]),
+        [],
+    ],
+    ids=str,
+)
 def test_indexing_is_numpys(key):
     a = RNG.standard_normal((4, 3, 2))
     x = nncore.tensor(a, requires_grad=True)
@@ -78,8 +122,18 @@ def test_indexing_is_numpys(key):
     assert np.array_equal(written.array, a)
 
 
-@pytest.mark.parametrize(("key", "error"), [(4, IndexError), ((0, 0, 0, 0), IndexError), ([9], IndexError), ([-5], IndexError), ([0.5], TypeError),
-                                            (np.ones(3, bool), IndexError), ("a", IndexError)])
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (4, IndexError),
+        ((0, 0, 0, 0), IndexError),
+        ([9], IndexError),
+        ([-5], IndexError),
+        ([0.5], TypeError),
+        (np.ones(3, bool), IndexError),
+        ("a", IndexError),
+    ],
+)
 def test_a_wrong_index_is_an_error(key, error):
     with pytest.raises(error, match="index"):
         nncore.zeros(4, 3, 2)[key]
@@ -112,7 +166,13 @@ def test_shapes():
     assert [t.shape for t in x.chunk(3, 2)] == [(2, 3, 2), (2, 3, 2)]
     assert nncore.stack([x, x], 1).shape == (2, 2, 3, 4)
     assert nncore.cat([x, x[:, :1]], 1).shape == (2, 4, 4)
-    for call in (lambda: x.permute(0, 1), lambda: x.expand(2, 2, 4), lambda: x.split([1, 1], 1), lambda: nncore.cat([x, x[0]]), lambda: nncore.cat([])):
+    for call in (
+        lambda: x.permute(0, 1),
+        lambda: x.expand(2, 2, 4),
+        lambda: x.split([1, 1], 1),
+        lambda: nncore.cat([x, x[0]]),
+        lambda: nncore.cat([]),
+    ):
         with pytest.raises(ValueError, match=r"^\w+: argument"):
             call()
     with pytest.raises(IndexError, match="sum: argument 'dim' is 3, expected -3 to 2"):
@@ -124,9 +184,15 @@ def test_shapes():
 def test_reductions_are_numpys(dim, keepdim):
     a = RNG.standard_normal((3, 4, 5))
     x = nncore.tensor(a)
-    for name, expected in (("sum", a.sum(dim, keepdims=keepdim)), ("mean", a.mean(dim, keepdims=keepdim)), ("amax", a.max(dim, keepdims=keepdim)),
-                           ("amin", a.min(dim, keepdims=keepdim)), ("var", a.var(dim, ddof=1, keepdims=keepdim)),
-                           ("any", (a > 2).any(dim, keepdims=keepdim)), ("all", (a < 2).all(dim, keepdims=keepdim))):
+    for name, expected in (
+        ("sum", a.sum(dim, keepdims=keepdim)),
+        ("mean", a.mean(dim, keepdims=keepdim)),
+        ("amax", a.max(dim, keepdims=keepdim)),
+        ("amin", a.min(dim, keepdims=keepdim)),
+        ("var", a.var(dim, ddof=1, keepdims=keepdim)),
+        ("any", (a > 2).any(dim, keepdims=keepdim)),
+        ("all", (a < 2).all(dim, keepdims=keepdim)),
+    ):
         source = x > 2 if name == "any" else x < 2 if name == "all" else x
         result = getattr(source, name)(dim, keepdim=keepdim)
         np.testing.assert_allclose(result.array, expected, rtol=1e-12, atol=1e-12)
@@ -201,9 +267,19 @@ def test_copies():
         copy.deepcopy(x * 2)
 
 
-@pytest.mark.parametrize(("data", "text"), [
-    (1.0, "tensor(1.)"), ([1, 2], "tensor([1, 2])"), ([1.5, -2.0], "tensor([ 1.5000, -2.0000])"), ([True], "tensor([ True])"), ([], "tensor([])"),
-    (np.ones(1), "tensor([1.], dtype=float64)"), ([1e-8, 1.0], "tensor([1.0000e-08, 1.0000e+00])"), ([float("inf"), 1.0], "tensor([inf,  1.])")])
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (1.0, "tensor(1.)"),
+        ([1, 2], "tensor([1, 2])"),
+        ([1.5, -2.0], "tensor([ 1.5000, -2.0000])"),
+        ([True], "tensor([ True])"),
+        ([], "tensor([])"),
+        (np.ones(1), "tensor([1.], dtype=float64)"),
+        ([1e-8, 1.0], "tensor([1.0000e-08, 1.0000e+00])"),
+        ([float("inf"), 1.0], "tensor([inf,  1.])"),
+    ],
+)
 def test_printing(data, text):
     assert repr(nncore.tensor(data)) == text
 

@@ -29,9 +29,19 @@ def trained_cnn(steps=50, threads=1):
     nncore.set_num_threads(threads)
     nncore.manual_seed(3)
     model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.GELU(), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(0.25),
-        nn.Linear(32 * 4 * 4, 64), nn.LayerNorm(64), nn.Tanh(), nn.Linear(64, 10),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.GELU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(32 * 4 * 4, 64),
+        nn.LayerNorm(64),
+        nn.Tanh(),
+        nn.Linear(64, 10),
     )
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
@@ -62,15 +72,23 @@ def test_training_gives_the_same_bits_on_every_isa(restore_threads):
     code = "from tests.test_threads import trained_cnn; print(*trained_cnn(steps=3, threads=2))"
     results = set()
     for isa in ISAS:
-        run = subprocess.run([sys.executable, "-c", code], env={**os.environ, "NNCORE_ISA": isa}, capture_output=True, text=True, timeout=120,
-                             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NNCORE_ISA": isa},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        )
         assert run.returncode == 0, run.stderr
         results.add(run.stdout)
     assert len(results) == 1, results
 
 
 def test_an_unknown_isa_is_refused():
-    run = subprocess.run([sys.executable, "-c", "import nncore"], env={**os.environ, "NNCORE_ISA": "mmx"}, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", "import nncore"], env={**os.environ, "NNCORE_ISA": "mmx"}, capture_output=True, text=True
+    )
     assert "ImportError: NNCORE_ISA='mmx'" in run.stderr
 
 

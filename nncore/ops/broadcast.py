@@ -83,8 +83,10 @@ def sub(a, b, alpha=1):
     a_shape, b_shape = a.array.shape, b.array.shape
 
     def vjp(needs, dy):
-        return (sum_to(dy, a_shape) if needs[0] else None,
-                sum_to(KERNELS["neg_forward"](dy), b_shape) if needs[1] else None)
+        return (
+            sum_to(dy, a_shape) if needs[0] else None,
+            sum_to(KERNELS["neg_forward"](dy), b_shape) if needs[1] else None,
+        )
 
     vjp.__qualname__ = "sub"
     return record(_fast(_sub, a.array, b.array), (a, b), vjp)
@@ -102,8 +104,10 @@ def mul(a, b):
     a_array, b_array = a.array, b.array
 
     def vjp(needs, dy):
-        return (sum_to(apply(_mul, dy, b_array), a_array.shape) if needs[0] else None,
-                sum_to(apply(_mul, dy, a_array), b_array.shape) if needs[1] else None)
+        return (
+            sum_to(apply(_mul, dy, b_array), a_array.shape) if needs[0] else None,
+            sum_to(apply(_mul, dy, a_array), b_array.shape) if needs[1] else None,
+        )
 
     vjp.__qualname__ = "mul"
     saved = tuple(kept for kept, other in ((b, a), (a, b)) if other.requires_grad)
@@ -187,16 +191,20 @@ def _extremum(name):
             zero, half = np.zeros((), dy.dtype), np.full((), 0.5, dy.dtype)
             shared = apply(_where, apply(_eq, a_array, b_array), apply(_mul, dy, half), zero)
             da = apply(_where, apply(first_wins, a_array, b_array), dy, shared)
-            return (sum_to(da, a_array.shape) if needs[0] else None,
-                    sum_to(apply(_sub, dy, da), b_array.shape) if needs[1] else None)
+            return (
+                sum_to(da, a_array.shape) if needs[0] else None,
+                sum_to(apply(_sub, dy, da), b_array.shape) if needs[1] else None,
+            )
 
         vjp.__qualname__ = name
         return record(_fast(kernel, a_array, b_array), (a, b), vjp, (a, b))
 
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"{kernel.__doc__}, broadcast.\n\n    Example:\n        >>> import nncore\n" \
-                 f"        >>> nncore.{name}(nncore.tensor([1.0, 4.0]), 2.0)\n" \
-                 f"        tensor({'[2., 4.]' if name == 'maximum' else '[1., 2.]'})\n"
+    op.__doc__ = (
+        f"{kernel.__doc__}, broadcast.\n\n    Example:\n        >>> import nncore\n"
+        f"        >>> nncore.{name}(nncore.tensor([1.0, 4.0]), 2.0)\n"
+        f"        tensor({'[2., 4.]' if name == 'maximum' else '[1., 2.]'})\n"
+    )
     return op
 
 
@@ -211,8 +219,10 @@ def _comparison(name, example):
         return wrap_array(_fast(kernel, a.array, b.array))
 
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"{kernel.__doc__}, broadcast, as a bool tensor.\n\n    Example:\n        >>> import nncore\n" \
-                 f"        >>> nncore.{name}(nncore.tensor([1.0, 2.0]), 2)\n        tensor({example})\n"
+    op.__doc__ = (
+        f"{kernel.__doc__}, broadcast, as a bool tensor.\n\n    Example:\n        >>> import nncore\n"
+        f"        >>> nncore.{name}(nncore.tensor([1.0, 2.0]), 2)\n        tensor({example})\n"
+    )
     return op
 
 
@@ -287,8 +297,10 @@ def where(condition, a, b):
 
     def vjp(needs, dy):
         zero = np.zeros((), dy.dtype)
-        return (sum_to(apply(_where, c, dy, zero), a_shape) if needs[0] else None,
-                sum_to(apply(_where, c, zero, dy), b_shape) if needs[1] else None)
+        return (
+            sum_to(apply(_where, c, dy, zero), a_shape) if needs[0] else None,
+            sum_to(apply(_where, c, zero, dy), b_shape) if needs[1] else None,
+        )
 
     vjp.__qualname__ = "where"
     return record(apply(_where, c, a.array, b.array), (a, b), vjp, (condition,))
@@ -338,5 +350,29 @@ def equal(a, b):
     return bool(np.array_equal(as_tensor(a).array, as_tensor(b).array))
 
 
-__all__ = ["add", "allclose", "eq", "equal", "ge", "gt", "isfinite", "isnan", "le", "lerp", "logical_and", "logical_not",
-           "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul", "ne", "pow", "sub", "div", "where"]
+__all__ = [
+    "add",
+    "allclose",
+    "div",
+    "eq",
+    "equal",
+    "ge",
+    "gt",
+    "isfinite",
+    "isnan",
+    "le",
+    "lerp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "masked_fill",
+    "maximum",
+    "minimum",
+    "mul",
+    "ne",
+    "pow",
+    "sub",
+    "where",
+]

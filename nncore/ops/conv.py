@@ -26,8 +26,10 @@ def same_padding(kernel_size, stride, dilation):
         raise ValueError(f"conv2d: argument 'stride' is {stride}, expected 1 with padding='same'")
     total = tuple(d * (k - 1) for d, k in zip(dilation, kernel_size))
     if any(t % 2 for t in total):
-        raise ValueError(f"conv2d: argument 'padding' is 'same', which a kernel of size {tuple(kernel_size)} cannot be centred for; "
-                         f"pad() the input")
+        raise ValueError(
+            f"conv2d: argument 'padding' is 'same', which a kernel of size {tuple(kernel_size)} cannot be centred for; "
+            f"pad() the input"
+        )
     return tuple(t // 2 for t in total)
 
 
@@ -66,7 +68,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, acti
     elif padding == "same":
         padding = same_padding(weight.shape[2:], stride, dilation)
     window = (*stride, *pair("conv2d", "padding", padding), *dilation, groups)
-    recording = x.requires_grad or weight.requires_grad or bias is not None and bias.requires_grad
+    recording = x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     code, activation_backward, afterwards = fused_activation("conv2d", activation, recording)
     x_array, weight_array = x.array, weight.array
     y = _conv2d_forward(x_array, weight_array, None if bias is None else bias.array, *window, code)
@@ -170,7 +172,9 @@ def adaptive_avg_pool2d(x, output_size):
     size = x.shape[-2:]
     output_size = pair("adaptive_avg_pool2d", "output_size", output_size)
     if any(o < 1 or n % o for n, o in zip(size, output_size)):
-        raise ValueError(f"adaptive_avg_pool2d: argument 'output_size' is {output_size}, expected divisors of the image size {size}")
+        raise ValueError(
+            f"adaptive_avg_pool2d: argument 'output_size' is {output_size}, expected divisors of the image size {size}"
+        )
     return avg_pool2d(x, tuple(n // o for n, o in zip(size, output_size)))
 
 

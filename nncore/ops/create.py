@@ -3,7 +3,7 @@
 import numpy as np
 
 from nncore._core.tensor import TensorBase, wrap_array
-from nncore.ops.convert import INT64, as_tensor, cast, default_dtype
+from nncore.ops.convert import INT64, as_tensor, default_dtype
 
 
 def shape_of(op, size):
@@ -74,7 +74,13 @@ def full(size, fill_value, dtype=None, requires_grad=False):
         tensor([3.5000, 3.5000])
     """
     if dtype is None:
-        dtype = default_dtype() if isinstance(fill_value, float) else np.dtype(bool) if isinstance(fill_value, bool) else INT64
+        dtype = (
+            default_dtype()
+            if isinstance(fill_value, float)
+            else np.dtype(bool)
+            if isinstance(fill_value, bool)
+            else INT64
+        )
     return _new(np.full(shape_of("full", (size,)), fill_value, np.dtype(dtype)), requires_grad)
 
 
@@ -181,5 +187,19 @@ def is_tensor(x):
     return isinstance(x, TensorBase)
 
 
-__all__ = ["arange", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "is_tensor", "linspace",
-           "ones", "ones_like", "tensor", "zeros", "zeros_like"]
+__all__ = [
+    "arange",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "is_tensor",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]

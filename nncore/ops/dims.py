@@ -24,7 +24,9 @@ def normalize_dims(op, dim, ndim):
         if isinstance(d, bool) or not isinstance(d, (int, np.integer)):
             raise TypeError(f"{op}: argument 'dim' is {d!r}, expected an integer")
         if not -max(ndim, 1) <= d < max(ndim, 1):
-            raise IndexError(f"{op}: argument 'dim' is {d}, expected {-max(ndim, 1)} to {max(ndim, 1) - 1} for {ndim} dimensions")
+            raise IndexError(
+                f"{op}: argument 'dim' is {d}, expected {-max(ndim, 1)} to {max(ndim, 1) - 1} for {ndim} dimensions"
+            )
         result.append(int(d) % max(ndim, 1))
     if len(set(result)) != len(result):
         raise ValueError(f"{op}: argument 'dim' is {dim}, which names a dimension twice")
@@ -41,7 +43,9 @@ def _as_outer_n_inner(array, dims):
         first, last = len(kept), array.ndim
     else:
         first, last = (dims[0], dims[-1] + 1) if dims else (array.ndim, array.ndim)
-    return contiguous_array(array).reshape(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
+    return contiguous_array(array).reshape(
+        math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
+    )
 
 
 def reduced_shape(shape, dims, keepdim):

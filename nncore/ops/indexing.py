@@ -37,7 +37,10 @@ def _index_array(item):
 
 
 def _is_basic(key):
-    return all(item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool) for item in key)
+    return all(
+        item is None or item is Ellipsis or (isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool))
+        for item in key
+    )
 
 
 def _key(key):
@@ -120,7 +123,9 @@ def set_index(x, key, value):
     try:
         spread = np.broadcast_to(v, shape)
     except ValueError:
-        raise ValueError(f"index: the value has shape {value.array.shape}, expected one that broadcasts to {shape}") from None
+        raise ValueError(
+            f"index: the value has shape {value.array.shape}, expected one that broadcasts to {shape}"
+        ) from None
     if np.may_share_memory(spread, array):
         spread = spread.copy()
 
@@ -135,7 +140,9 @@ def set_index(x, key, value):
         if needs[0]:
             dx = _copy(dy)
             write(dx, np.zeros((), dy.dtype) if not basic else np.broadcast_to(np.zeros((), dy.dtype), shape))
-        return dx, sum_to(contiguous_array(dy[_asview_of(key)] if basic else dy[key]), value.array.shape) if needs[1] else None
+        return dx, sum_to(contiguous_array(dy[_asview_of(key)] if basic else dy[key]), value.array.shape) if needs[
+            1
+        ] else None
 
     vjp.__qualname__ = "index"
     modify(x, lambda: write(array, spread), (x, value), vjp)
@@ -146,9 +153,13 @@ def modify(x, write, inputs, vjp):
     history = record(x.array, inputs, vjp)
     if history.node is not None:
         if x.is_leaf and x.requires_grad:
-            raise RuntimeError("in-place: a leaf that requires a gradient cannot be changed while operations are recorded; use no_grad()")
+            raise RuntimeError(
+                "in-place: a leaf that requires a gradient cannot be changed while operations are recorded; use no_grad()"
+            )
         if x.is_view:
-            raise RuntimeError("in-place: a view that takes part in a gradient cannot be changed; index the tensor it was taken from")
+            raise RuntimeError(
+                "in-place: a view that takes part in a gradient cannot be changed; index the tensor it was taken from"
+            )
     write()
     x.changed()
     if history.node is not None:

@@ -6,8 +6,8 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
-from nncore.ops.lookup import embedding
 from nncore.ops.dims import contiguous_array
+from nncore.ops.lookup import embedding
 from nncore.ops.reduce import mean as mean_of
 from nncore.ops.reduce import sum as sum_of
 
@@ -28,10 +28,14 @@ def reduce_losses(op, losses, reduction):
 def _same_shape(op, input, target):
     input, target = as_tensor(input), as_tensor(target)
     if input.array.shape != target.array.shape:
-        raise ValueError(f"{op}: argument 'target' has shape {target.array.shape}, expected {input.array.shape} as 'input'")
+        raise ValueError(
+            f"{op}: argument 'target' has shape {target.array.shape}, expected {input.array.shape} as 'input'"
+        )
     dtype = result_dtype(input, target)
     if dtype.kind != "f":
-        raise TypeError(f"{op}: arguments have dtype {input.array.dtype} and {target.array.dtype}, expected float32 or float64")
+        raise TypeError(
+            f"{op}: arguments have dtype {input.array.dtype} and {target.array.dtype}, expected float32 or float64"
+        )
     return cast(input, dtype), cast(target, dtype)
 
 
@@ -162,8 +166,10 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
     """
     input = as_tensor(input)
     if input.array.size and not (input.array.min() >= 0 and input.array.max() <= 1) and not np.isnan(input.array).any():
-        raise ValueError(f"binary_cross_entropy: argument 'input' holds {input.array.min()} to {input.array.max()}, "
-                         f"expected probabilities between 0 and 1")
+        raise ValueError(
+            f"binary_cross_entropy: argument 'input' holds {input.array.min()} to {input.array.max()}, "
+            f"expected probabilities between 0 and 1"
+        )
     losses = _bce(input, target)
     return reduce_losses("binary_cross_entropy", losses if weight is None else losses * weight, reduction)
 
@@ -232,13 +238,17 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         divisor = None if reduction != "mean" else float(logits.shape[0])
     else:
         if target.shape != rows_shape:
-            raise ValueError(f"cross_entropy: argument 'target' has shape {target.shape}, expected {rows_shape} for 'input' of {classes} classes")
+            raise ValueError(
+                f"cross_entropy: argument 'target' has shape {target.shape}, expected {rows_shape} for 'input' of {classes} classes"
+            )
         target = contiguous_array(cast(target, INT64).array).reshape(-1)
         losses = _class_cross_entropy(logits, target, weight_array, label_smoothing, ignore_index)
         divisor = None if reduction != "mean" else _weight_of(target, weight_array, ignore_index)
     if reduction == "mean":
         return sum_of(losses) / divisor
-    return reduce_losses("cross_entropy", losses.reshape(rows_shape) if losses.shape != rows_shape else losses, reduction)
+    return reduce_losses(
+        "cross_entropy", losses.reshape(rows_shape) if losses.shape != rows_shape else losses, reduction
+    )
 
 
 def _weight_of(target, weight, ignore_index):
@@ -262,7 +272,9 @@ def _class_cross_entropy(logits, target, weight, label_smoothing, ignore_index):
 
 def _soft_cross_entropy(logits, target, shape, weight, label_smoothing):
     if target.shape != shape:
-        raise ValueError(f"cross_entropy: argument 'target' has shape {target.shape}, expected the probabilities' shape {shape}")
+        raise ValueError(
+            f"cross_entropy: argument 'target' has shape {target.shape}, expected the probabilities' shape {shape}"
+        )
     if target.requires_grad:
         raise RuntimeError("cross_entropy: argument 'target' requires a gradient, which this loss does not have")
     if not 0 <= label_smoothing <= 1:
@@ -302,21 +314,35 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     if input.ndim > 2:  # classes last, one row for each position
         input = input.movedim(1, -1)
     if input.ndim == 0 or target.shape != input.shape[:-1]:
-        raise ValueError(f"nll_loss: argument 'target' has shape {target.shape}, expected {input.shape[:-1]} for {input.shape[-1:]} classes")
+        raise ValueError(
+            f"nll_loss: argument 'target' has shape {target.shape}, expected {input.shape[:-1]} for {input.shape[-1:]} classes"
+        )
     rows = input.reshape(-1, input.shape[-1])
     classes = contiguous_array(cast(target, INT64).array).reshape(-1)
     counts = classes != ignore_index
     safe = np.where(counts, classes, 0)
     if ((safe < 0) | (safe >= rows.shape[1])).any():
-        raise ValueError(f"nll_loss: argument 'target' holds {safe.min()} to {safe.max()}, expected 0 <= class < {rows.shape[1]}")
+        raise ValueError(
+            f"nll_loss: argument 'target' holds {safe.min()} to {safe.max()}, expected 0 <= class < {rows.shape[1]}"
+        )
     picked = rows.reshape(-1, 1)
     losses = -embedding(wrap_array(safe + np.arange(len(safe)) * rows.shape[1]), picked).reshape(-1)
-    factor = counts.astype(rows.array.dtype) if weight is None else counts * as_tensor(weight, rows.array.dtype).array[safe]
+    factor = (
+        counts.astype(rows.array.dtype) if weight is None else counts * as_tensor(weight, rows.array.dtype).array[safe]
+    )
     losses = losses * wrap_array(factor)
     if reduction == "mean":
         return sum_of(losses) / float(factor.sum())
     return reduce_losses("nll_loss", losses.reshape(target.shape), reduction)
 
 
-__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "mse_loss",
-           "nll_loss", "smooth_l1_loss"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+    "smooth_l1_loss",
+]

@@ -9,7 +9,10 @@ from nncore.ops.dims import contiguous_array
 
 _layer_forward, _layer_backward = KERNELS["layer_norm_forward"], KERNELS["layer_norm_backward"]
 _batch_forward, _batch_inference, _batch_backward = (
-    KERNELS["batch_norm_forward"], KERNELS["batch_norm_inference"], KERNELS["batch_norm_backward"])
+    KERNELS["batch_norm_forward"],
+    KERNELS["batch_norm_inference"],
+    KERNELS["batch_norm_backward"],
+)
 
 
 def _array(x):
@@ -37,27 +40,34 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     x = as_tensor(x)
     normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     shape = x.array.shape
-    if not normalized_shape or shape[-len(normalized_shape):] != normalized_shape:
+    if not normalized_shape or shape[-len(normalized_shape) :] != normalized_shape:
         raise ValueError(f"layer_norm: argument 'x' has shape {shape}, expected it to end in {normalized_shape}")
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p.array.shape != normalized_shape:
             raise ValueError(f"layer_norm: argument '{name}' has shape {p.array.shape}, expected {normalized_shape}")
-    rows = (*shape[:len(shape) - len(normalized_shape)], int(np.prod(normalized_shape)))
+    rows = (*shape[: len(shape) - len(normalized_shape)], int(np.prod(normalized_shape)))
     x_array = contiguous_array(x.array).reshape(rows)
     weight_array = None if weight is None else contiguous_array(weight.array).reshape(-1)
     bias_array = None if bias is None else contiguous_array(bias.array).reshape(-1)
     y, mean, rstd = _layer_forward(x_array, weight_array, bias_array, eps)
 
     def vjp(needs, dy):
-        dx, dweight, dbias = _layer_backward(contiguous_array(dy).reshape(rows), x_array, mean, rstd, weight_array, want=needs)
-        return (None if dx is None else dx.reshape(shape), None if dweight is None else dweight.reshape(normalized_shape),
-                None if dbias is None else dbias.reshape(normalized_shape))
+        dx, dweight, dbias = _layer_backward(
+            contiguous_array(dy).reshape(rows), x_array, mean, rstd, weight_array, want=needs
+        )
+        return (
+            None if dx is None else dx.reshape(shape),
+            None if dweight is None else dweight.reshape(normalized_shape),
+            None if dbias is None else dbias.reshape(normalized_shape),
+        )
 
     vjp.__qualname__ = "layer_norm"
     return record(y.reshape(shape), (x, weight, bias), vjp, (x,) if weight is None else (x, weight))
 
 
-def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, unbiased=True):
+def batch_norm(
+    x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, unbiased=True
+):
     """y = (x - mean) / sqrt(var + eps) * weight + bias per channel (Ioffe & Szegedy 2015).
 
     Args:
@@ -87,12 +97,25 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
     to_last = (0, *range(2, x.array.ndim), 1)
     to_second = (0, x.array.ndim - 1, *range(1, x.array.ndim - 1))
     x_array = x.array.transpose(to_last)
-    weight_array, bias_array, mean_array, var_array = _array(weight), _array(bias), _array(running_mean), _array(running_var)
+    weight_array, bias_array, mean_array, var_array = (
+        _array(weight),
+        _array(bias),
+        _array(running_mean),
+        _array(running_var),
+    )
     batch_statistics = training or running_mean is None
     if batch_statistics:
         update = training and running_mean is not None
-        y, mean, rstd = _batch_forward(mean_array if update else None, var_array if update else None, x_array, weight_array,
-                                       bias_array, eps, momentum, int(unbiased))
+        y, mean, rstd = _batch_forward(
+            mean_array if update else None,
+            var_array if update else None,
+            x_array,
+            weight_array,
+            bias_array,
+            eps,
+            momentum,
+            int(unbiased),
+        )
         if update:
             running_mean.changed()
             running_var.changed()
@@ -104,7 +127,9 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
             rstd = KERNELS["rsqrt_forward"](KERNELS["add"](var_array, np.array(eps, var_array.dtype)))
 
     def vjp(needs, dy):
-        dx, dweight, dbias = _batch_backward(dy.transpose(to_last), x_array, mean, rstd, weight_array, int(batch_statistics), want=needs)
+        dx, dweight, dbias = _batch_backward(
+            dy.transpose(to_last), x_array, mean, rstd, weight_array, int(batch_statistics), want=needs
+        )
         return None if dx is None else dx.transpose(to_second), dweight, dbias
 
     vjp.__qualname__ = "batch_norm"

@@ -34,8 +34,10 @@ def _unary(name, example=""):
         return apply(x)
 
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"{KERNELS[f'{name}_forward'].__doc__}, elementwise.\n\n    Args:\n        x: Tensor of any shape.\n\n" \
-                 f"    Returns:\n        Tensor of the same shape.\n"
+    op.__doc__ = (
+        f"{KERNELS[f'{name}_forward'].__doc__}, elementwise.\n\n    Args:\n        x: Tensor of any shape.\n\n"
+        f"    Returns:\n        Tensor of the same shape.\n"
+    )
     if example:
         op.__doc__ += f"\n    Example:\n        >>> import nncore\n        >>> nncore.{name}(nncore.tensor({example[0]}))\n        {example[1]}\n"
     return op
@@ -171,5 +173,31 @@ def softplus(x, beta=1.0, threshold=20.0):
     return _softplus(x, beta, threshold)
 
 
-__all__ = ["abs", "ceil", "clamp", "cos", "elu", "erf", "exp", "expm1", "floor", "gelu", "leaky_relu", "log", "log1p", "neg",
-           "reciprocal", "relu", "round", "rsqrt", "sigmoid", "sign", "silu", "sin", "softplus", "sqrt", "square", "tanh"]
+__all__ = [
+    "abs",
+    "ceil",
+    "clamp",
+    "cos",
+    "elu",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "gelu",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "neg",
+    "reciprocal",
+    "relu",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "tanh",
+]

@@ -21,7 +21,9 @@ _BACKWARD_FROM_OUTPUT = {name: KERNELS[f"{name}_backward"] for name in ("relu", 
 def fused_activation(op, activation, recording):
     """(code for the kernel, backward kernel or None, name of the op to apply afterwards or None)."""
     if activation not in ACTIVATIONS:
-        raise ValueError(f"{op}: argument 'activation' is {activation!r}, expected one of {', '.join(map(repr, ACTIVATIONS))}")
+        raise ValueError(
+            f"{op}: argument 'activation' is {activation!r}, expected one of {', '.join(map(repr, ACTIVATIONS))}"
+        )
     if recording and activation is not None and activation not in _BACKWARD_FROM_OUTPUT:
         return 0, None, activation
     return ACTIVATIONS[activation], _BACKWARD_FROM_OUTPUT.get(activation), None
@@ -65,20 +67,28 @@ def matmul(a, b):
     a, b = as_tensor(a), as_tensor(b)
     dtype = result_dtype(a, b)
     if dtype.kind != "f":
-        raise TypeError(f"matmul: arguments have dtype {a.array.dtype} and {b.array.dtype}, expected float32 or float64")
+        raise TypeError(
+            f"matmul: arguments have dtype {a.array.dtype} and {b.array.dtype}, expected float32 or float64"
+        )
     a, b = cast(a, dtype), cast(b, dtype)
     if a.array.ndim == 0 or b.array.ndim == 0:
-        raise ValueError(f"matmul: arguments have shapes {a.array.shape} and {b.array.shape}, expected at least one dimension each")
+        raise ValueError(
+            f"matmul: arguments have shapes {a.array.shape} and {b.array.shape}, expected at least one dimension each"
+        )
     a_matrix = a.array if a.array.ndim > 1 else a.array[None]
     b_matrix = b.array if b.array.ndim > 1 else b.array[:, None]
     if a_matrix.shape[-1] != b_matrix.shape[-2]:
-        raise ValueError(f"matmul: argument 'b' has shape {b.array.shape}, expected {a_matrix.shape[-1]} rows for 'a' of shape {a.array.shape}")
+        raise ValueError(
+            f"matmul: argument 'b' has shape {b.array.shape}, expected {a_matrix.shape[-1]} rows for 'a' of shape {a.array.shape}"
+        )
     try:
         y = _product(a_matrix, b_matrix)
     except ValueError as error:
         if "broadcast" not in str(error):
             raise
-        raise ValueError(f"matmul: arguments have shapes {a.array.shape} and {b.array.shape}, whose batches do not broadcast") from None
+        raise ValueError(
+            f"matmul: arguments have shapes {a.array.shape} and {b.array.shape}, whose batches do not broadcast"
+        ) from None
     full = y.shape
     if a.array.ndim == 1:
         y = y[..., 0, :]
@@ -125,7 +135,9 @@ def bmm(a, b):
     """
     a, b = as_tensor(a), as_tensor(b)
     if a.array.ndim != 3 or b.array.ndim != 3 or a.array.shape[0] != b.array.shape[0]:
-        raise ValueError(f"bmm: arguments have shapes {a.array.shape} and {b.array.shape}, expected (B, M, K) and (B, K, N)")
+        raise ValueError(
+            f"bmm: arguments have shapes {a.array.shape} and {b.array.shape}, expected (B, M, K) and (B, K, N)"
+        )
     return matmul(a, b)
 
 
@@ -166,7 +178,7 @@ def linear(x, weight, bias=None, activation=None):
     """
     x, weight = as_tensor(x), as_tensor(weight)
     bias = None if bias is None else as_tensor(bias)
-    recording = x.requires_grad or weight.requires_grad or bias is not None and bias.requires_grad
+    recording = x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
     code, activation_backward, afterwards = fused_activation("linear", activation, recording)
     x_array, weight_array = x.array, weight.array
     y = _linear_forward(x_array, weight_array, None if bias is None else bias.array, code)

@@ -9,7 +9,9 @@ from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_float, default_dtype
 from nncore.ops.create import shape_of
 
-_uniform, _normal, _permutation, _dropout = (KERNELS[name] for name in ("random_uniform", "random_normal", "random_permutation", "dropout"))
+_uniform, _normal, _permutation, _dropout = (
+    KERNELS[name] for name in ("random_uniform", "random_normal", "random_permutation", "dropout")
+)
 
 
 def _position(generator, n, words=2):

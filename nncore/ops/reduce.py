@@ -156,7 +156,7 @@ def _extremum(name, kernel, along):
 
     largest = name == "max"
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"""{'Largest' if largest else 'Smallest'} element, or the pair (values, indices) along one dimension.
+    op.__doc__ = f"""{"Largest" if largest else "Smallest"} element, or the pair (values, indices) along one dimension.
 
     NaN wins. The gradient along a dimension goes to the first extremum; over all elements it is shared among equals.
 
@@ -174,7 +174,7 @@ def _extremum(name, kernel, along):
     Example:
         >>> import nncore
         >>> nncore.{name}(nncore.tensor([3.0, 1.0]))
-        tensor({'3' if largest else '1'}.)
+        tensor({"3" if largest else "1"}.)
         >>> values, indices = nncore.{name}(nncore.tensor([[3.0, 1.0]]), dim=1)
         >>> indices
         tensor([{0 if largest else 1}])
@@ -192,7 +192,9 @@ def _over_dims(name, kernel):
         y = reduce_array(kernel, array, dims, keepdim)
 
         def vjp(needs, dy):  # equal extrema share the gradient
-            is_extremum = _copy(_eq(array, _spread(y, dims, array.shape, keepdim)), out=np.empty(array.shape, array.dtype))
+            is_extremum = _copy(
+                _eq(array, _spread(y, dims, array.shape, keepdim)), out=np.empty(array.shape, array.dtype)
+            )
             share = _div(dy, reduce_array(_sum, is_extremum, dims, keepdim))
             return _mul(is_extremum, _spread(share, dims, array.shape, keepdim))
 
@@ -200,7 +202,7 @@ def _over_dims(name, kernel):
         return record(y, (x,), vjp, (x,))
 
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"""{'Largest' if name == 'amax' else 'Smallest'} element over dimensions; equal ones share the gradient.
+    op.__doc__ = f"""{"Largest" if name == "amax" else "Smallest"} element over dimensions; equal ones share the gradient.
 
     Args:
         x: Tensor.
@@ -213,7 +215,7 @@ def _over_dims(name, kernel):
     Example:
         >>> import nncore
         >>> nncore.{name}(nncore.tensor([[3.0, 1.0], [0.0, 5.0]]), dim=0)
-        tensor([{'3., 5.' if name == 'amax' else '0., 1.'}])
+        tensor([{"3., 5." if name == "amax" else "0., 1."}])
     """
     return op
 
@@ -230,7 +232,7 @@ def _position(name, kernel):
         return wrap_array(reduce_array(kernel, x.array, dims, keepdim))
 
     op.__name__ = op.__qualname__ = name
-    op.__doc__ = f"""Position of the {'largest' if name == 'argmax' else 'smallest'} element, the first of equals; NaN wins.
+    op.__doc__ = f"""Position of the {"largest" if name == "argmax" else "smallest"} element, the first of equals; NaN wins.
 
     Args:
         x: Tensor.
@@ -243,7 +245,7 @@ def _position(name, kernel):
     Example:
         >>> import nncore
         >>> nncore.{name}(nncore.tensor([1.0, 7.0, 0.0]))
-        tensor({1 if name == 'argmax' else 2})
+        tensor({1 if name == "argmax" else 2})
     """
     return op
 
@@ -292,7 +294,11 @@ def logsumexp(x, dim, keepdim=False):
     x = as_tensor(x)
     dims = normalize_dims("logsumexp", dim, x.array.ndim)
     nothing = 0 in [x.array.shape[d] for d in dims]
-    largest = np.zeros(reduced_shape(x.array.shape, dims, True), x.array.dtype) if nothing else reduce_array(_max, x.array, dims, True)
+    largest = (
+        np.zeros(reduced_shape(x.array.shape, dims, True), x.array.dtype)
+        if nothing
+        else reduce_array(_max, x.array, dims, True)
+    )
     largest = wrap_array(np.where(np.isfinite(largest), largest, 0).astype(largest.dtype))
     y = sum((x - largest).exp(), dims, True).log() + largest
     return y if keepdim else y.reshape(reduced_shape(x.array.shape, dims, False))
@@ -325,4 +331,19 @@ def norm(x, p=2, dim=None, keepdim=False):
     return sum(x.abs() ** p, dim, keepdim) ** (1 / p)
 
 
-__all__ = ["all", "amax", "amin", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "std", "sum", "var"]
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "std",
+    "sum",
+    "var",
+]

@@ -45,7 +45,9 @@ def reshape(x, *shape):
     known = math.prod(n for n in shape if n != -1)
     fits = array.size == known if -1 not in shape else shape.count(-1) == 1 and known and array.size % known == 0
     if not fits or any(n < -1 for n in shape):
-        raise ValueError(f"reshape: argument 'shape' is {shape}, expected sizes for {array.size} elements of shape {old}")
+        raise ValueError(
+            f"reshape: argument 'shape' is {shape}, expected sizes for {array.size} elements of shape {old}"
+        )
 
     def vjp(needs, dy):
         return contiguous_array(dy).reshape(old)
@@ -70,11 +72,14 @@ def flatten(x, start_dim=0, end_dim=-1):
     x = as_tensor(x)
     if x.array.ndim == 0:
         return reshape(x, 1)
-    (first,), (last,) = normalize_dims("flatten", start_dim, x.array.ndim), normalize_dims("flatten", end_dim, x.array.ndim)
+    (first,), (last,) = (
+        normalize_dims("flatten", start_dim, x.array.ndim),
+        normalize_dims("flatten", end_dim, x.array.ndim),
+    )
     if first > last:
         raise ValueError(f"flatten: argument 'start_dim' is {start_dim}, expected at most end_dim, {end_dim}")
     shape = x.array.shape
-    return reshape(x, shape[:first] + (math.prod(shape[first:last + 1]),) + shape[last + 1:])
+    return reshape(x, shape[:first] + (math.prod(shape[first : last + 1]),) + shape[last + 1 :])
 
 
 def unflatten(x, dim, sizes):
@@ -93,7 +98,7 @@ def unflatten(x, dim, sizes):
         sizes[sizes.index(-1)] = x.array.shape[d] // known if known else 0
     if math.prod(sizes) != x.array.shape[d]:
         raise ValueError(f"unflatten: argument 'sizes' is {tuple(sizes)}, expected a product of {x.array.shape[d]}")
-    return reshape(x, x.array.shape[:d] + tuple(sizes) + x.array.shape[d + 1:])
+    return reshape(x, x.array.shape[:d] + tuple(sizes) + x.array.shape[d + 1 :])
 
 
 def permute(x, *dims):
@@ -221,6 +226,7 @@ def clone(x, order="K"):
         >>> nncore.clone(x).fill_(5.0), x
         (tensor([5.]), tensor([0.]))
     """
+
     def vjp(needs, dy):
         return dy
 
@@ -250,15 +256,21 @@ def cat(tensors, dim=0):
     first = tensors[0].array
     (d,) = normalize_dims("cat", dim, first.ndim) or (0,)
     for i, t in enumerate(tensors):
-        if t.array.ndim == 0 or t.array.ndim != first.ndim or t.array.shape[:d] + t.array.shape[d + 1:] != first.shape[:d] + first.shape[d + 1:]:
-            raise ValueError(f"cat: argument 'tensors' holds shape {t.array.shape} at position {i}, expected {first.shape} but for dim {d}")
+        if (
+            t.array.ndim == 0
+            or t.array.ndim != first.ndim
+            or t.array.shape[:d] + t.array.shape[d + 1 :] != first.shape[:d] + first.shape[d + 1 :]
+        ):
+            raise ValueError(
+                f"cat: argument 'tensors' holds shape {t.array.shape} at position {i}, expected {first.shape} but for dim {d}"
+            )
     dtype = tensors[0]
     for t in tensors[1:]:
         dtype = dtype if result_dtype(dtype, t) == dtype.array.dtype else t
     tensors = [cast(t, dtype.array.dtype) for t in tensors]
     ends = np.cumsum([t.array.shape[d] for t in tensors]).tolist()
     starts = [0, *ends[:-1]]
-    shape = first.shape[:d] + (ends[-1],) + first.shape[d + 1:]
+    shape = first.shape[:d] + (ends[-1],) + first.shape[d + 1 :]
     order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])  # channels-last stays channels-last
     y = np.empty([shape[axis] for axis in order], dtype.array.dtype).transpose(np.argsort(order))
     before = (slice(None),) * d
@@ -266,7 +278,9 @@ def cat(tensors, dim=0):
         _copy(t.array, out=y[before + (slice(start, end),)])
 
     def vjp(needs, dy):
-        return tuple(dy[before + (slice(start, end),)] if need else None for need, start, end in zip(needs, starts, ends))
+        return tuple(
+            dy[before + (slice(start, end),)] if need else None for need, start, end in zip(needs, starts, ends)
+        )
 
     vjp.__qualname__ = "cat"
     return record(y, tuple(tensors), vjp)
@@ -362,8 +376,10 @@ def pad(x, pad, mode="constant", value=0.0):
     if mode != "constant":
         raise ValueError(f"pad: argument 'mode' is {mode!r}, expected 'constant'")
     if len(pad) % 2 or len(pad) > 2 * x.array.ndim or any(n < 0 for n in pad):
-        raise ValueError(f"pad: argument 'pad' is {tuple(pad)}, expected pairs of sizes for at most {x.array.ndim} dimensions")
-    widths = [(0, 0)] * (x.array.ndim - len(pad) // 2) + [tuple(pad[i:i + 2]) for i in range(len(pad) - 2, -1, -2)]
+        raise ValueError(
+            f"pad: argument 'pad' is {tuple(pad)}, expected pairs of sizes for at most {x.array.ndim} dimensions"
+        )
+    widths = [(0, 0)] * (x.array.ndim - len(pad) // 2) + [tuple(pad[i : i + 2]) for i in range(len(pad) - 2, -1, -2)]
     shape = tuple(n + before + after for n, (before, after) in zip(x.array.shape, widths))
     inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.array.shape, widths))
     y = _copy(np.broadcast_to(np.asarray(value, x.array.dtype), shape), out=np.empty(shape, x.array.dtype))
@@ -422,5 +438,25 @@ def one_hot(x, num_classes=-1):
     return wrap_array(_copy(hot, out=np.empty(hot.shape, INT64)))
 
 
-__all__ = ["cat", "chunk", "clone", "contiguous", "expand", "flatten", "flip", "movedim", "one_hot", "pad", "permute",
-           "reshape", "split", "squeeze", "stack", "transpose", "tril", "unbind", "unflatten", "unsqueeze"]
+__all__ = [
+    "cat",
+    "chunk",
+    "clone",
+    "contiguous",
+    "expand",
+    "flatten",
+    "flip",
+    "movedim",
+    "one_hot",
+    "pad",
+    "permute",
+    "reshape",
+    "split",
+    "squeeze",
+    "stack",
+    "transpose",
+    "tril",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
+]
