@@ -496,7 +496,9 @@ def test_a_bad_label_changes_nothing():
     assert nncore.get_rng_state() == generator
 
 
-@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_test_end", "on_epoch_end"])
+@pytest.mark.parametrize(
+    "hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_test_end", "on_epoch_end"]
+)
 def test_an_exception_in_a_callback_leaves_the_model_trainable(hook):
     def fail(*args):
         raise LookupError("callback")

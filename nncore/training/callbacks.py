@@ -382,7 +382,7 @@ class LearningRateScheduler(Callback):
         try:
             inspect.signature(schedule).bind(0, 0.0)
             self._takes_rate = True
-        except TypeError:
+        except (TypeError, ValueError):  # it takes one argument, or is a builtin that does not tell
             self._takes_rate = False
 
     def on_epoch_begin(self, epoch, logs=None):
