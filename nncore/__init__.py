@@ -5,6 +5,7 @@ kernels themselves, for NumPy arrays.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from nncore import autograd, config, cuda, kernels, random
 from nncore._core.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
@@ -15,6 +16,11 @@ from nncore.config import get_num_threads, set_num_threads, show_config
 from nncore.ops import *  # noqa: F403
 from nncore.ops import __all__ as _ops
 from nncore.random import Generator, default_generator, get_rng_state, manual_seed, set_rng_state
+
+if TYPE_CHECKING:
+    from nncore import data, datasets, information, io, keras, models, nn, optim, training, utils, viz
+    from nncore.io import load, save
+    from nncore.training import Model
 
 __version__ = "0.1.0"
 

@@ -208,7 +208,7 @@ def test_reductions_of_nothing():
     assert empty.amax(1).shape == (0,)
     assert not empty.any()
     assert empty.all()
-    with pytest.raises(ValueError, match="max: argument 'x' has shape .* expected at least one element"):
+    with pytest.raises(ValueError, match=r"max: argument 'x' has shape .* expected at least one element"):
         empty.max()
 
 
