@@ -89,6 +89,27 @@ def test_atomic_write_error_leaves_the_old_file_alone(tmp_path, monkeypatch, cal
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize(("code", "complains"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_atomic_write_when_the_folder_cannot_be_flushed(tmp_path, monkeypatch, code, complains):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    real = os.fsync
+
+    def fail_for_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", fail_for_folders)
+    if complains:  # the new file is there, but it may not survive a power cut
+        with pytest.raises(OSError, match="Input/output error"):
+            write_atomically(path, b"new")
+    else:
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_atomic_write_interrupted_by_any_exception_leaves_no_trace(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")

@@ -1,5 +1,6 @@
 """Replace a file as a whole or not at all. What the bytes mean is not known here."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterable
@@ -64,5 +65,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot flush a folder
+            raise
     finally:
         os.close(descriptor)
