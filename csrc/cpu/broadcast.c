@@ -86,7 +86,8 @@ static void simplify(loops *l, const nn_view *shape) {
         if (l->shape[d] != 1) move_dimension(l, d, ndim++);
     }
     for (int d = 1; d < ndim; d++)
-        for (int e = d; e > 0 && magnitude(l->stride[0][e - 1]) < magnitude(l->stride[0][e]); e--) swap_dimensions(l, e - 1, e);
+        for (int e = d; e > 0 && magnitude(l->stride[0][e - 1]) < magnitude(l->stride[0][e]); e--)
+            swap_dimensions(l, e - 1, e);
     int last = 0;
     for (int d = 1; d < ndim; d++) {
         if (can_merge(l, last, d)) {
@@ -104,6 +105,8 @@ static void simplify(loops *l, const nn_view *shape) {
         l->ndim++;
     }
 }
+
+NN_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void walk(const loops *l, plane_fn run, const nn_team *team, int rank) {
     const int inner = l->ndim - 1, middle = l->ndim - 2;
@@ -124,10 +127,10 @@ static void walk(const loops *l, plane_fn run, const nn_team *team, int rank) {
         for (int k = 0; k < l->operands; k++) p.data[k] += index[d] * l->stride[k][d];
     }
     for (;;) {
-        const int64_t row_left = l->shape[inner] - index[inner], left = end - begin;
-        const bool whole_rows = index[inner] == 0 && left >= row_left;
-        p.n = left < row_left ? left : row_left;
-        p.rows = !whole_rows ? 1 : left / p.n < l->shape[middle] - index[middle] ? left / p.n : l->shape[middle] - index[middle];
+        const int64_t left = end - begin, row = l->shape[inner];
+        const bool whole_rows = index[inner] == 0 && left >= row;
+        p.rows = whole_rows ? least(left / row, l->shape[middle] - index[middle]) : 1;
+        p.n = whole_rows ? row : least(left, row - index[inner]);
         run(&p);
         begin += p.rows * p.n;
         if (begin == end) return;
@@ -196,11 +199,11 @@ NN_INLINE void binary_plane(real (*op)(real, real), const plane *p) {
         binary_rows(op, p, a_stride, b_stride);
 }
 
-#define X(op, doc)                                                                                             \
-    static void op##_plane(const plane *p) { binary_plane(nn_##op, p); }                                       \
-    NN_DEFINE(op) {                                                                                            \
-        const nn_##op##_args *a = args;                                                                        \
-        walk_binary(op##_plane, a->y, sizeof(real), &a->a, &a->b, team, rank);                                   \
+#define X(op, doc)                                                                                                     \
+    static void op##_plane(const plane *p) { binary_plane(nn_##op, p); }                                               \
+    NN_DEFINE(op) {                                                                                                    \
+        const nn_##op##_args *a = args;                                                                                \
+        walk_binary(op##_plane, a->y, sizeof(real), &a->a, &a->b, team, rank);                                         \
     }
 NN_BINARY_ANY(X)
 #undef X
@@ -225,17 +228,17 @@ static void pow_plane(const plane *p) {
         const real *a = (const real *)(p->data[1] + row * p->row_stride[1]);
         const real *b = (const real *)(p->data[2] + row * p->row_stride[2]);
         for (int64_t i = 0; i < p->n; i += NN_WIDTH) {
-            const int64_t n = p->n - i < NN_WIDTH ? p->n - i : NN_WIDTH;
+            const int64_t n = least(p->n - i, NN_WIDTH);
             const vec base = load_strided(a + i * a_stride, a_stride, n);
             v_store_n(y + i, nnv_pow(base, load_strided(b + i * b_stride, b_stride, n)), n);
         }
     }
 }
 
-#define X(op, doc)                                                                                             \
-    NN_DEFINE(op) {                                                                                            \
-        const nn_##op##_args *a = args;                                                                        \
-        walk_binary(op##_plane, a->y, sizeof(real), &a->a, &a->b, team, rank);                                   \
+#define X(op, doc)                                                                                                     \
+    NN_DEFINE(op) {                                                                                                    \
+        const nn_##op##_args *a = args;                                                                                \
+        walk_binary(op##_plane, a->y, sizeof(real), &a->a, &a->b, team, rank);                                         \
     }
 NN_BINARY_FLOAT(X)
 #undef X
@@ -264,20 +267,20 @@ NN_INLINE void test_plane(bool (*test)(real, real), const plane *p) {
         test_rows(test, p, a_stride, b_stride);
 }
 
-#define X(op, symbol, doc)                                                                                     \
+#define X(op, symbol, doc)                                                                                             \
     static inline bool nn_##op(real a, real b) { return a symbol b; }
 NN_COMPARE(X)
 #undef X
-#define X(op, symbol, doc)                                                                                     \
-    static inline bool nn_##op(real a, real b) { return (a != 0)symbol(b != 0); }
+#define X(op, symbol, doc)                                                                                             \
+    static inline bool nn_##op(real a, real b) { return (a != 0) symbol(b != 0); }
 NN_LOGIC(X)
 #undef X
 
-#define X(op, symbol, doc)                                                                                     \
-    static void op##_plane(const plane *p) { test_plane(nn_##op, p); }                                         \
-    NN_DEFINE(op) {                                                                                            \
-        const nn_##op##_args *a = args;                                                                        \
-        walk_binary(op##_plane, a->y, sizeof(bool), &a->a, &a->b, team, rank);                                   \
+#define X(op, symbol, doc)                                                                                             \
+    static void op##_plane(const plane *p) { test_plane(nn_##op, p); }                                                 \
+    NN_DEFINE(op) {                                                                                                    \
+        const nn_##op##_args *a = args;                                                                                \
+        walk_binary(op##_plane, a->y, sizeof(bool), &a->a, &a->b, team, rank);                                         \
     }
 NN_COMPARE(X)
 NN_LOGIC(X)
@@ -366,7 +369,7 @@ NN_INLINE void copy_plane(load_fn load, int64_t x_size, const plane *p) {
  * while they are used. */
 NN_INLINE void copy_transposed(load_fn load, int64_t x_size, const plane *p) {
     for (int64_t left = 0; left < p->n; left += TILE) {
-        const int64_t width = p->n - left < TILE ? p->n - left : TILE;
+        const int64_t width = least(p->n - left, TILE);
         const char *x = p->data[1] + left * p->stride[1];
         for (int64_t row = 0; row < p->rows; row++) {
             real *restrict y = (real *)(p->data[0] + row * p->row_stride[0]) + left;
@@ -378,13 +381,13 @@ NN_INLINE void copy_transposed(load_fn load, int64_t x_size, const plane *p) {
     }
 }
 
-#define X(suffix, ctype, name)                                                                                 \
-    static inline real load_##suffix(const char *x) {                                                          \
-        ctype value;                                                                                           \
-        memcpy(&value, x, sizeof value);                                                                       \
-        return from_##suffix(value);                                                                           \
-    }                                                                                                          \
-    static void copy_plane_##suffix(const plane *p) { copy_plane(load_##suffix, sizeof(ctype), p); }           \
+#define X(suffix, ctype, name)                                                                                         \
+    static inline real load_##suffix(const char *x) {                                                                  \
+        ctype value;                                                                                                   \
+        memcpy(&value, x, sizeof value);                                                                               \
+        return from_##suffix(value);                                                                                   \
+    }                                                                                                                  \
+    static void copy_plane_##suffix(const plane *p) { copy_plane(load_##suffix, sizeof(ctype), p); }                   \
     static void copy_transposed_##suffix(const plane *p) { copy_transposed(load_##suffix, sizeof(ctype), p); }
 NN_DTYPES(X)
 #undef X
@@ -422,7 +425,7 @@ static void walk_transposed(loops *l, int dense, plane_fn run, const nn_team *te
     nn_share(l->n / (rows * p.n) * strips, 1, team, rank, &begin, &end);
     for (int64_t strip = begin; strip < end; strip++) {
         const int64_t first = strip % strips * TILE;
-        p.rows = rows - first < TILE ? rows - first : TILE;
+        p.rows = least(rows - first, TILE);
         for (int k = 0; k < 2; k++) {
             int64_t rest = strip / strips;
             p.data[k] = l->data[k] + first * l->stride[k][middle];

@@ -39,9 +39,9 @@ typedef NN_PASTE(NN_CTYPE_, NN_DTYPE) real;
 #define NN_DEFINE(name) void NN_FN(name)(const void *args, const nn_team *team, int rank)
 
 /* The numeric contract (docs/numerics.md). Constants of shape alone; changing one changes results. */
-#define NN_KC 256                          /* inner indices per chunk of a GEMM-like sum */
-#define NN_LANES (64 / (int)sizeof(real))  /* virtual lanes of a reduction: one cache line */
-#define NN_CHUNK 4096                      /* elements per chunk of a reduction along a contiguous axis */
+#define NN_KC 256                         /* inner indices per chunk of a GEMM-like sum */
+#define NN_LANES (64 / (int)sizeof(real)) /* virtual lanes of a reduction: one cache line */
+#define NN_CHUNK 4096                     /* elements per chunk of a reduction along a contiguous axis */
 
 #define FLOAT_ROW(name) void NN_FN(name)(const void *args, const nn_team *team, int rank);
 #define NN_KERNEL(types, name, check, work, doc, ...) FLOAT_ROW(name)

@@ -264,8 +264,8 @@ static int64_t find(real value, const real *x, int64_t n) {
     return i + first;
 }
 
-NN_INLINE void find_columns(bool (*beats)(real, real), int64_t *restrict y, real *restrict best, const real *x, int64_t n,
-                            int64_t inner, int64_t width) {
+NN_INLINE void find_columns(bool (*beats)(real, real), int64_t *restrict y, real *restrict best, const real *x,
+                            int64_t n, int64_t inner, int64_t width) {
     for (int64_t i = 0; i < width; i++) {
         best[i] = x[i];
         y[i] = 0;
