@@ -161,7 +161,6 @@ static bool is_input(const nn_field *f) { return f->flags & NN_IN; }
 
 bool nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading, nn_error *error) {
     memset(leading, 0, sizeof *leading);
-    error->is_type_error = false;
     for (int i = 0; i < info->count; i++)
         if (info->fields[i].kind == NN_FIELD_COUNT) {
             leading->bound |= UINT64_C(1) << i;

@@ -122,7 +122,6 @@ typedef struct {
 
 typedef struct {
     char message[512];
-    bool is_type_error;
 } nn_error;
 
 typedef struct {

@@ -48,7 +48,6 @@ cdef extern from "nncore.h" nogil:
 
     ctypedef struct nn_error:
         char message[512]
-        bint is_type_error
 
     ctypedef struct nn_kernel_info:
         const char *name

@@ -6,7 +6,7 @@ Each row of csrc/kernels.def becomes one Kernel, called with NumPy arrays:
     nncore.kernels.relu_forward(x, out=y)
 
 No rule here is about one kernel: names, shapes, dtypes and layouts come from the row. Every call of every kernel
-passes `_run`, so what is written down there is the whole computation.
+passes `_run`.
 """
 import os
 from operator import index
@@ -365,7 +365,6 @@ cdef class Kernel:
         cdef tuple outs = self._outs(out)
         if dtype < 0:
             dtype = self._dtype_without_inputs(held, outs)
-        cdef nn_kernel_fn kernel = nn_table(dtype).fn[self.id]
 
         # A pointwise kernel walks memory, so any dense layout will do if all its arrays share it.
         cdef int at = 0
@@ -403,7 +402,7 @@ cdef class Kernel:
         cdef nn_shape leading
         cdef nn_error error
         if not nn_check_inputs(info, arrays, block, &leading, &error):
-            raise (TypeError if error.is_type_error else ValueError)(f"{self.op}: {error.message.decode()}")
+            raise ValueError(f"{self.op}: {error.message.decode()}")
 
         cdef list results = []
         cdef int optional = 0
@@ -428,7 +427,7 @@ cdef class Kernel:
             results.append(array if value is None else value)
             held[i] = array
 
-        _run(kernel, block, info.work(block))
+        _run(self, dtype, block, held)
         for temporary, destination in written_back:
             _write_back(temporary, destination)
         if len(results) == 1:
@@ -510,7 +509,7 @@ cdef class Kernel:
         cdef int i, position = 0, dtype = -1
         cdef Py_ssize_t j, n = len(args[0])
         cdef int64_t total = 0
-        cdef list held = []
+        cdef list held = [None] * info.count  # for each list, the arrays whose memory the kernel sees
         cdef list written_back = []
         cdef cnp.ndarray first, array
         cdef void **pointers = <void **> PyMem_Malloc((info.count * n + 1) * sizeof(void *))
@@ -528,6 +527,7 @@ cdef class Kernel:
                     if len(values) != n:
                         self._refuse(i, f"has {len(values)} arrays", f"{n}", ValueError)
                     (<void ***> (block + f.offset))[0] = &pointers[i * n]
+                    held[i] = list(values)
                     for j in range(n):
                         first = <cnp.ndarray?> args[0][j]
                         array = self._array(i, values[j], &dtype)
@@ -538,7 +538,7 @@ cdef class Kernel:
                         if not _same_layout(array, first) or not cnp.PyArray_ISALIGNED(array) or not _is_dense(array):
                             like = first if _is_dense(first) else np.empty(_shape(first), first.dtype)
                             array = copy(array if _is_view(array) else array.copy(), out=np.empty_like(like, order="K", subok=False))
-                            held.append(array)
+                            held[i][j] = array
                             if f.flags & NN_OUT:
                                 written_back.append((array, values[j]))
                         pointers[i * n + j] = cnp.PyArray_DATA(array)
@@ -555,7 +555,7 @@ cdef class Kernel:
                     self._scalar(i, args[position], block)
                     position += 1
             if total:
-                _run(nn_table(dtype).fn[self.id], block, info.work(block))
+                _run(self, dtype, block, held)
         finally:
             PyMem_Free(pointers)
             PyMem_Free(sizes)
@@ -586,16 +586,24 @@ cdef inline void _describe(nn_array *to, cnp.ndarray a) noexcept:
     to.stride = <const intptr_t *> cnp.PyArray_STRIDES(a)
 
 
-cdef int _run(nn_kernel_fn kernel, const void *block, double work) except -1:
-    """Run one checked call. Every computation of nncore passes here."""
+cdef int _run(Kernel kernel, int dtype, const void *block, list held) except -1:
+    """Run one checked call. Every kernel call of nncore passes here, with all that it takes to do it again.
+
+    Args:
+        kernel, dtype: which function.
+        block: its argument block.
+        held: for every field, the array (or list of arrays) whose memory the block points to.
+    """
+    cdef nn_kernel_fn function = nn_table(dtype).fn[kernel.id]
+    cdef double work = kernel.info.work(block)
     cdef bint done
     if work < GIL_WORK:
-        done = nn_run(kernel, block, work)
+        done = nn_run(function, block, work)
     else:
         with nogil:
-            done = nn_run(kernel, block, work)
+            done = nn_run(function, block, work)
     if not done:
-        raise MemoryError("scratch memory for a kernel")
+        raise MemoryError(f"{kernel.op}: no scratch memory")
     return 0
 
 

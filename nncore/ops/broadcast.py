@@ -110,8 +110,8 @@ def mul(a, b):
         )
 
     vjp.__qualname__ = "mul"
-    saved = tuple(kept for kept, other in ((b, a), (a, b)) if other.requires_grad)
-    return record(_fast(_mul, a_array, b_array), (a, b), vjp, saved)
+    saved = [kept for kept, other in ((b, a), (a, b)) if other.requires_grad]
+    return record(_fast(_mul, a_array, b_array), (a, b), vjp, tuple(saved))
 
 
 def div(a, b):

@@ -3,7 +3,7 @@
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import as_tensor
-from nncore.ops.products import fused_activation
+from nncore.ops.products import fused_activation, saved_for
 
 _conv2d_forward, _conv2d_backward = KERNELS["conv2d_forward"], KERNELS["conv2d_backward"]
 _max_forward, _max_backward = KERNELS["max_pool2d_forward"], KERNELS["max_pool2d_backward"]
@@ -79,7 +79,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, acti
         return _conv2d_backward(dy, x_array, weight_array, *window, want=needs)
 
     vjp.__qualname__ = "conv2d"
-    result = record(y, (x, weight, bias), vjp, (x, weight, True) if activation_backward is not None else (x, weight))
+    saved = saved_for(x, weight, activation_backward is not None)
+    result = record(y, (x, weight, bias), vjp, saved)
     return result if afterwards is None else getattr(result, afterwards)()
 
 

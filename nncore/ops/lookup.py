@@ -33,11 +33,12 @@ def embedding(input, weight, padding_idx=None):
         raise TypeError(f"embedding: argument 'input' has dtype {input.array.dtype}, expected int64")
     if weight.array.ndim != 2:
         raise ValueError(f"embedding: argument 'weight' has shape {weight.array.shape}, expected (rows, features)")
-    rows = cast(input, INT64).array
+    rows = contiguous_array(cast(input, INT64).array)
     count = weight.array.shape[0]
-    if rows.size and (rows.min() < 0 or rows.max() >= count):
-        raise ValueError(f"embedding: argument 'input' holds {rows.min()} to {rows.max()}, expected 0 <= row < {count}")
-    rows = contiguous_array(rows)
+    try:
+        y = _gather_rows(weight.array, rows)
+    except ValueError as error:
+        raise ValueError(str(error).replace("gather_rows: argument 'index'", "embedding: argument 'input'")) from None
 
     def vjp(needs, dy):
         dweight = _scatter_add_rows(dy, rows, count)
@@ -46,7 +47,7 @@ def embedding(input, weight, padding_idx=None):
         return None, dweight
 
     vjp.__qualname__ = "embedding"
-    return record(_gather_rows(weight.array, rows), (None, weight), vjp)
+    return record(y, (None, weight), vjp)
 
 
 __all__ = ["embedding"]

@@ -29,6 +29,12 @@ def fused_activation(op, activation, recording):
     return ACTIVATIONS[activation], _BACKWARD_FROM_OUTPUT.get(activation), None
 
 
+def saved_for(x, weight, output):
+    """What the gradients of a product rely on: each factor, if the other needs a gradient; the output, if activated."""
+    saved = [kept for kept, other in ((weight, x), (x, weight)) if other.requires_grad]
+    return (*saved, True) if output else tuple(saved)
+
+
 def _product(a, b):
     """a @ b for arrays with at least two dimensions, broadcast over the others."""
     if a.ndim == 2 and b.ndim == 2:
@@ -108,7 +114,7 @@ def matmul(a, b):
         return da, db
 
     vjp.__qualname__ = "matmul"
-    return record(y, (a, b), vjp, (a, b))
+    return record(y, (a, b), vjp, saved_for(a, b, False))
 
 
 def mm(a, b):
@@ -189,7 +195,8 @@ def linear(x, weight, bias=None, activation=None):
         return _linear_backward(dy, x_array, weight_array, want=needs)
 
     vjp.__qualname__ = "linear"
-    result = record(y, (x, weight, bias), vjp, (x, weight, True) if activation_backward is not None else (x, weight))
+    saved = saved_for(x, weight, activation_backward is not None)
+    result = record(y, (x, weight, bias), vjp, saved)
     return result if afterwards is None else getattr(result, afterwards)()
 
 
