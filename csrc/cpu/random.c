@@ -8,7 +8,8 @@
  *
  * Draws: a draw of 32 bits at position p is word p % 4 of Philox block p / 4; one of 64 bits is words 2 (p % 2), the
  *   lower half, and 2 (p % 2) + 1 of block p / 2. float32 and dropout take 32 bits, float64 and permutations 64. The
- *   stream is 0 for 32 bits and 1 for 64, for the normal distribution 2 and 3, so no two uses share a word.
+ *   stream is 0 for 32 bits and 1 for 64, for the normal distribution 2 and 3. Within a stream the same position is the
+ *   same draw: the caller gives every use positions of its own.
  * Shapes: y, x (n,).
  * Parallel: over positions; a permutation is the work of one rank.
  * Numerics: IEEE operations and vecmath.h, so every ISA draws the same bits. A place of the permutation is off its
