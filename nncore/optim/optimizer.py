@@ -106,7 +106,7 @@ class Optimizer:
         Returns:
             What the closure returned.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__}: a subclass of Optimizer must define step()")
 
     def _begin(self, closure):
         """The start of every step: note it, and evaluate the closure."""
