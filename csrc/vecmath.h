@@ -50,17 +50,17 @@ NN_INLINE vec nnv_horner(vec x, const real *c, int degree) {
 
 /* ---- exponentials ---- */
 
-/* x = k log(2) + r + r_tail, |r| <= log(2)/2 and r_tail what r lost in rounding; power holds k + 2 NNV_BIAS in its
+/* x = k log(2) + r + r_tail, |r| <= log(2)/2 and r_tail what r lost in rounding; exponent holds k + offset in its
  * low bits. */
 typedef struct {
     vec r, r_tail;
-    uvec power;
+    uvec exponent;
 } nnv_reduced;
 
-NN_INLINE nnv_reduced nnv_reduce_exp(vec x) {
-    const real shift = NNV_REAL(0x1.8p23 + 2 * 127, 0x1.8p52 + 2 * 1023); /* adding it rounds to an integer */
-    const vec shifted = v_fma(x, v_set1((real)1.4426950408889634), v_set1(shift));
-    const vec k = shifted - v_set1(shift);
+NN_INLINE nnv_reduced nnv_reduce_exp(vec x, int offset) {
+    const vec shift = v_set1(NNV_REAL(0x1.8p23, 0x1.8p52) + (real)offset); /* adding it rounds to an integer */
+    const vec shifted = v_fma(x, v_set1((real)1.4426950408889634), shift);
+    const vec k = shifted - shift;
     const vec minus_log2_tail = v_set1(NNV_REAL(0x1.05c61p-29, -0x1.abc9e3b39803fp-56));
     const vec exact = v_fma(k, v_set1(NNV_REAL(-0x1.62e43p-1, -0x1.62e42fefa39efp-1)), x);
     const vec r = v_fma(k, minus_log2_tail, exact);
@@ -80,38 +80,43 @@ NN_INLINE vec nnv_exp_polynomial(vec r) {
     return NNV_POLYNOMIAL(r, c);
 }
 
-/* exp(r) - 1 and, where the last bit matters, exp(r + r_tail) - 1 */
-NN_INLINE vec nnv_expm1_reduced(vec r) { return v_fma(r * r, nnv_exp_polynomial(r), r); }
-NN_INLINE vec nnv_expm1_reduced_sum(vec r, vec r_tail) { return r + v_fma(r * r, nnv_exp_polynomial(r), r_tail); }
+/* exp(r) = 1 + r (1 + r P(r)) */
+NN_INLINE vec nnv_exp_reduced(vec r) { return v_fma(v_fma(nnv_exp_polynomial(r), r, v_set1(1)), r, v_set1(1)); }
 
-/* 2^k (1 + p), k in two halves: only the last product rounds when the result is subnormal. */
-NN_INLINE vec nnv_scale_exp(vec p, uvec power) {
-    const uvec low = power >> 1, high = power - low;
-    return (v_set1(1) + p) * nnv_exponent(low) * nnv_exponent(high);
+/* exp(r + r_tail) - 1, where the last bit matters */
+NN_INLINE vec nnv_expm1_reduced(vec r, vec r_tail) { return r + v_fma(r * r, nnv_exp_polynomial(r), r_tail); }
+
+/* 2^k y for exponent = k + 2 NNV_BIAS, in two halves: only the last product rounds when the result is subnormal. */
+NN_INLINE vec nnv_scale(vec y, uvec exponent) {
+    const uvec low = exponent >> 1, high = exponent - low;
+    return y * nnv_exponent(low) * nnv_exponent(high);
 }
 
-/* Beyond these bounds exp is 0 or infinity. */
-NN_INLINE vec nnv_clamp_exp(vec x) { return v_clamp(x, v_set1(NNV_REAL(-104, -746)), v_set1(NNV_REAL(89, 710))); }
+/* From here on exp is 0, or infinite. */
+#define NNV_EXP_ZERO NNV_REAL(-104, -746)
+#define NNV_EXP_INF NNV_REAL(89, 710)
 
 NN_INLINE vec nnv_exp(vec x) {
-    const nnv_reduced a = nnv_reduce_exp(nnv_clamp_exp(x));
-    return nnv_scale_exp(nnv_expm1_reduced(a.r), a.power);
+    const vec clamped = v_clamp(x, v_set1(NNV_EXP_ZERO), v_set1(NNV_EXP_INF));
+    const nnv_reduced a = nnv_reduce_exp(clamped, 2 * NNV_BIAS);
+    return nnv_scale(nnv_exp_reduced(a.r), a.exponent);
 }
 
 /* exp(x + x_tail), |x_tail| far below |x| */
 NN_INLINE vec nnv_exp_sum(vec x, vec x_tail) {
-    const vec clamped = nnv_clamp_exp(x);
-    const nnv_reduced a = nnv_reduce_exp(clamped);
+    const vec clamped = v_clamp(x, v_set1(NNV_EXP_ZERO), v_set1(NNV_EXP_INF));
+    const nnv_reduced a = nnv_reduce_exp(clamped, 2 * NNV_BIAS);
     x_tail = v_select(v_eq(x, clamped), x_tail, v_set1(0));
     const vec r = a.r + x_tail, r_tail = a.r_tail + (x_tail - (r - a.r));
-    return nnv_scale_exp(nnv_expm1_reduced_sum(r, r_tail), a.power);
+    return nnv_scale(v_set1(1) + nnv_expm1_reduced(r, r_tail), a.exponent);
 }
 
 /* 2^k (p + 1) - 1 with p = exp(r) - 1, computed as 2 (2^(k-1) p + (2^(k-1) - 1/2)): 2^128 would overflow. */
 NN_INLINE vec nnv_expm1(vec x) {
-    const nnv_reduced a = nnv_reduce_exp(v_clamp(x, v_set1(NNV_REAL(-20, -40)), v_set1(NNV_REAL(89, 710))));
-    const vec p = nnv_expm1_reduced_sum(a.r, a.r_tail);
-    const vec half_scale = nnv_exponent(a.power - nnv_ubroadcast(NNV_BIAS + 1));
+    const vec clamped = v_clamp(x, v_set1(NNV_REAL(-20, -40)), v_set1(NNV_EXP_INF));
+    const nnv_reduced a = nnv_reduce_exp(clamped, NNV_BIAS - 1);
+    const vec p = nnv_expm1_reduced(a.r, a.r_tail);
+    const vec half_scale = nnv_exponent(a.exponent);
     const vec y = v_fma(half_scale, p, half_scale - v_set1((real)0.5)) * v_set1(2);
     return v_copysign(v_select(v_eq(half_scale, v_set1((real)0.5)), p, y), x);
 }
@@ -128,9 +133,8 @@ NN_INLINE vec nnv_tanh(vec x) {
 #endif
     const vec a = v_abs(x), square = a * a;
     const vec near = v_fma(a * square, NNV_POLYNOMIAL(square, c), a);
-    const nnv_reduced reduced = nnv_reduce_exp(v_clamp(a + a, v_set1(0), v_set1(NNV_REAL(20, 40))));
-    const vec scale = nnv_exponent(reduced.power - nnv_ubroadcast(NNV_BIAS));
-    const vec exp_plus_1 = v_fma(v_set1(1) + nnv_expm1_reduced(reduced.r), scale, v_set1(1));
+    const nnv_reduced reduced = nnv_reduce_exp(v_at_most(a + a, v_set1(NNV_REAL(20, 40))), NNV_BIAS);
+    const vec exp_plus_1 = v_fma(nnv_exp_reduced(reduced.r), nnv_exponent(reduced.exponent), v_set1(1));
     const vec far = v_set1(1) - v_set1(2) / exp_plus_1;
     return v_copysign(v_select(v_lt(a, v_set1((real)0.6)), near, far), x);
 }
@@ -138,7 +142,9 @@ NN_INLINE vec nnv_tanh(vec x) {
 /* 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, e = exp(-|x|): nothing overflows. The quotient is corrected for
  * what 1 + e lost in rounding; 1 - y stands for 1 / (1 + e), which it is for x < 0, where the correction counts. */
 NN_INLINE vec nnv_sigmoid(vec x) {
-    const vec e = nnv_exp_sum(v_neg(v_abs(x)), v_set1(0)), one = v_set1(1);
+    const vec one = v_set1(1), clamped = v_at_least(v_neg(v_abs(x)), v_set1(NNV_EXP_ZERO));
+    const nnv_reduced a = nnv_reduce_exp(clamped, 2 * NNV_BIAS);
+    const vec e = nnv_scale(one + nnv_expm1_reduced(a.r, a.r_tail), a.exponent);
     const vec denominator = one + e, lost = e - (denominator - one);
     const vec y = v_select(v_lt(x, v_set1(0)), e, one) / denominator;
     return v_fma(v_neg(y * lost), one - y, y);
@@ -234,7 +240,7 @@ NN_INLINE vec nnv_erf(vec x) {
                              -1.6350024474844989e-07, 1.4657875013603282e-08, -1.136564803731361e-09,
                              5.9452326092880955e-11};
 #endif
-    const vec magnitude = v_clamp(v_abs(x), v_set1(0), v_set1(NNV_REAL(4, 6)));
+    const vec magnitude = v_at_most(v_abs(x), v_set1(NNV_REAL(4, 6)));
     const vec square = magnitude * magnitude;
     const vec near = v_fma(magnitude, NNV_POLYNOMIAL(square, c), magnitude);
     const vec s = v_set1(NNV_ERFCX_SCALE) / (v_set1(NNV_ERFCX_SCALE) + magnitude);
@@ -246,7 +252,7 @@ NN_INLINE vec nnv_erf(vec x) {
  * exp(-x^2/2), with x^2 as a sum of two reals. */
 NN_INLINE vec nnv_normal_cdf(vec x, vec *gaussian) {
     const real scale = (real)(NNV_ERFCX_SCALE * 1.4142135623730951);
-    const vec magnitude = v_clamp(v_abs(x), v_set1(0), v_set1(NNV_REAL(16, 40)));
+    const vec magnitude = v_at_most(v_abs(x), v_set1(NNV_REAL(16, 40)));
     const vec square = magnitude * magnitude, square_tail = v_fma(magnitude, magnitude, v_neg(square));
     *gaussian = nnv_exp_sum(square * v_set1((real)-0.5), square_tail * v_set1((real)-0.5));
     const vec s = v_set1(scale) / (v_set1(scale) + magnitude);

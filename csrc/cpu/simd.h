@@ -139,10 +139,18 @@ NN_INLINE vmask v_or(vmask a, vmask b) { return (vmask)(a | b); }
 
 /* lane i of the result is lane i + 1, 2, 4 or 8 of v, around the end */
 #if NN_WIDTH == 16
-NN_INLINE vec v_rotate8(vec v) { return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7); }
-NN_INLINE vec v_rotate4(vec v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3); }
-NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1); }
-NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0); }
+NN_INLINE vec v_rotate8(vec v) {
+    return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+NN_INLINE vec v_rotate4(vec v) {
+    return __builtin_shufflevector(v, v, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
+}
+NN_INLINE vec v_rotate2(vec v) {
+    return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1);
+}
+NN_INLINE vec v_rotate1(vec v) {
+    return __builtin_shufflevector(v, v, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0);
+}
 #elif NN_WIDTH == 8
 NN_INLINE vec v_rotate4(vec v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3); }
 NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 0, 1); }
@@ -169,8 +177,8 @@ NN_INLINE real v_tree(vec (*op)(vec, vec), vec v) {
 }
 
 /* ---- fused multiply-add, square root, rounding ---- */
-#define V_LANEWISE(result, expression)                                                                         \
-    vec result = {0};                                                                                          \
+#define V_LANEWISE(result, expression)                                                                                 \
+    vec result = {0};                                                                                                  \
     for (int lane = 0; lane < NN_WIDTH; lane++) result[lane] = (expression)
 #if NN_IS_F32
 #define V_LIBM(name) __builtin_##name##f
@@ -223,17 +231,18 @@ NN_INLINE vec v_ceil(vec a) {
 }
 #endif
 
-/* low if x < low, high if x > high, else x (NaN too); low and high are not NaN. */
+/* A bound is not NaN; x may be, and passes. */
 #if NN_BYTES == 64
-NN_INLINE vec v_clamp(vec x, vec low, vec high) { return (vec)V_X86(_mm512_min)(high, V_X86(_mm512_max)(low, x)); }
+NN_INLINE vec v_at_least(vec x, vec low) { return (vec)V_X86(_mm512_max)(low, x); }
+NN_INLINE vec v_at_most(vec x, vec high) { return (vec)V_X86(_mm512_min)(high, x); }
 #elif NN_BYTES == 32
-NN_INLINE vec v_clamp(vec x, vec low, vec high) { return (vec)V_X86(_mm256_min)(high, V_X86(_mm256_max)(low, x)); }
+NN_INLINE vec v_at_least(vec x, vec low) { return (vec)V_X86(_mm256_max)(low, x); }
+NN_INLINE vec v_at_most(vec x, vec high) { return (vec)V_X86(_mm256_min)(high, x); }
 #else
-NN_INLINE vec v_clamp(vec x, vec low, vec high) {
-    x = v_select(v_gt(low, x), low, x);
-    return v_select(v_lt(high, x), high, x);
-}
+NN_INLINE vec v_at_least(vec x, vec low) { return v_select(v_gt(low, x), low, x); }
+NN_INLINE vec v_at_most(vec x, vec high) { return v_select(v_lt(high, x), high, x); }
 #endif
+NN_INLINE vec v_clamp(vec x, vec low, vec high) { return v_at_most(v_at_least(x, low), high); }
 
 /* a if a > b, else b; NaN if either is NaN. Equal values (0 and -0) give b. */
 NN_INLINE vec v_max(vec a, vec b) { return v_select(v_or(v_gt(a, b), v_isnan(a)), a, b); }
@@ -247,9 +256,15 @@ NN_INLINE vec v_min(vec a, vec b) { return v_select(v_or(v_lt(a, b), v_isnan(a))
 NN_INLINE vec v_abs(vec a) { return v_from_bits(v_bits(a) & ~v_iset1(NN_SIGN_BIT)); }
 NN_INLINE vec v_neg(vec a) { return v_from_bits(v_bits(a) ^ v_iset1(NN_SIGN_BIT)); }
 /* the magnitude of a with the sign of b */
+#if NN_BYTES == 64
+NN_INLINE vec v_copysign(vec a, vec b) {
+    return (vec)_mm512_ternarylogic_epi64((__m512i)v_iset1(NN_SIGN_BIT), (__m512i)b, (__m512i)a, 0xca); /* bitwise ?: */
+}
+#else
 NN_INLINE vec v_copysign(vec a, vec b) {
     return v_from_bits((v_bits(a) & ~v_iset1(NN_SIGN_BIT)) | (v_bits(b) & v_iset1(NN_SIGN_BIT)));
 }
+#endif
 
 /* ---- lanes of 64 bits ---- */
 typedef uint64_t vec64 __attribute__((vector_size(NN_BYTES)));
