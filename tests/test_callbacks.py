@@ -260,7 +260,7 @@ def test_reduce_lr_on_plateau(options, values, rates):
     model.compile(optim.SGD(model.parameters(), lr=8.0), nncore.keras.losses.MeanSquaredError())
     _, history = run(ReduceLROnPlateau(factor=0.5, **options), values, model=model)
     assert history.history["learning_rate"] == rates
-    with pytest.raises(ValueError, match="ReduceLROnPlateau: argument 'factor' is 1.0"):
+    with pytest.raises(ValueError, match="ReduceLROnPlateau: argument 'factor' is 1"):
         ReduceLROnPlateau(factor=1.0)
 
 

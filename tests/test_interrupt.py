@@ -95,9 +95,9 @@ def test_at_random_times():
         states = []
         record = LambdaCallback(on_train_batch_begin=lambda batch, logs, m=model, s=states: s.append(state(m)))
         timer = threading.Timer(0.002 + 0.003 * trial, os.kill, (os.getpid(), signal.SIGINT))
+        start = LambdaCallback(on_train_begin=lambda logs, t=timer: t.start())
         with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            model.fit(X, Y, batch_size=8, epochs=100_000, callbacks=[record], verbose=0)
+            model.fit(X, Y, batch_size=8, epochs=100_000, callbacks=[start, record], verbose=0)
         timer.join()
         # Before the step that was to begin, or after the whole of it.
         assert not states or same(state(model), states[-1]) or steps_of(model) == len(states)

@@ -554,6 +554,16 @@ def test_a_resumed_run_gives_the_same_bits(tmp_path, optimizer, threads):
     assert expected["learning_rate"][-1] < expected["learning_rate"][0]
 
 
+def test_a_resumed_run_with_a_shuffled_loader_gives_the_same_bits(tmp_path):
+    path = tmp_path / "run.safetensors"
+    loader = DataLoader(TensorDataset(nncore.from_numpy(X), nncore.from_numpy(Y)), batch_size=8, shuffle=True)
+    whole, resumed = compiled(dropout_net()), compiled(dropout_net())
+    expected = whole.fit(loader, epochs=4, callbacks=[Save(path, 2)], verbose=0).history["loss"]
+    resumed.load_checkpoint(path)
+    assert resumed.fit(loader, epochs=4, initial_epoch=2, verbose=0).history["loss"] == expected[2:]
+    assert same_bits(weights(resumed), weights(whole))
+
+
 # ---- wrapping, subclassing, files ----
 def test_a_wrapping_model_is_transparent():
     module = mlp()

@@ -1,8 +1,7 @@
 """Callbacks by Keras's names; see nncore.training.callbacks."""
 
+from ..training.callback import Callback, CallbackList
 from ..training.callbacks import (
-    Callback,
-    CallbackList,
     CSVLogger,
     EarlyStopping,
     LambdaCallback,

@@ -221,7 +221,7 @@ def fans(shape):
 class _Scaled(VarianceScaling):
     """A `VarianceScaling` that has a name."""
 
-    scaling = ()
+    scaling: tuple = ()
 
     def __init__(self, seed=None):
         super().__init__(*self.scaling, seed=seed)

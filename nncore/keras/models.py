@@ -154,7 +154,6 @@ class Sequential(Model, nn.Sequential):
             raise TypeError(f"Sequential: got a {type(layer).__name__}, expected a layer or another Module")
         if any(layer is other for other in self):
             raise ValueError(f"Sequential: the layer {layer!r} is already in the model")
-        layer.train(self.training)
         if isinstance(layer, Layer) and not layer.named:
             layer.name = self._free_name(layer.name)
         self.append(layer)
@@ -162,6 +161,11 @@ class Sequential(Model, nn.Sequential):
             self._start(Input(layer.input_shape, dtype=getattr(layer, "dtype", None) or "float32"))
         if self._output is not None:
             self._output = self._run(layer, self._output)
+
+    def add_module(self, name, module):
+        """As `Module.add_module`; the module takes over the model's mode."""
+        super().add_module(name, module)
+        module.train(self.training)
 
     def _free_name(self, name):
         taken = {self.layer_name(path) for path in self._modules}

@@ -1,7 +1,7 @@
 """Training with one call: Model (compile, fit, evaluate, predict), callbacks, metrics, History."""
 
+from .callback import Callback
 from .callbacks import (
-    Callback,
     CSVLogger,
     EarlyStopping,
     LambdaCallback,
@@ -11,7 +11,7 @@ from .callbacks import (
     TerminateOnNaN,
 )
 from .history import History
-from .metrics import confusion_matrix
+from .measures import confusion_matrix
 from .model import Model
 from .summary import summary
 

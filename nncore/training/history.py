@@ -1,6 +1,6 @@
 """What happened during fit: one value per epoch and per quantity."""
 
-from .callbacks import Callback
+from .callback import Callback
 
 
 class History(Callback):

@@ -1,7 +1,5 @@
 """The pieces of the training loop: what is minimised and measured, one step, one pass over the batches."""
 
-import numpy as np
-
 from .. import random
 from .._core.tape import no_grad
 from . import losses, metrics
@@ -46,8 +44,8 @@ class Objective:
 
     def update(self, loss, outputs, y, weight):
         """Add a batch to the mean loss and the metrics."""
-        self.mean_loss.update_state(loss.array.reshape(1), np.full(1, len(y.array)))
         y_true, y_pred = y.array, outputs.array
+        self.mean_loss.add(float(loss.array), len(y_true))
         for metric in self.metrics:
             metric.update_state(y_true, y_pred)
         for metric in self.weighted_metrics:

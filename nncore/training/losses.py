@@ -245,16 +245,14 @@ class CategoricalCrossentropy(Loss):
                 f"{self.name}: argument 'y_true' has shape {y_true.shape}, expected {y_pred.shape} as 'y_pred'{hint}"
             )
         classes = y_pred.shape[-1]
-        target = y_true.to(y_pred.dtype).reshape(-1, classes)
+        target = _rows(y_true.to(y_pred.dtype))
         logits = y_pred if self.from_logits else logits_of(y_pred)
         if logits is not None:
             smoothing = self.label_smoothing
-            return ops.cross_entropy(
-                logits.reshape(-1, classes), target, reduction=reduction, label_smoothing=smoothing
-            )
+            return ops.cross_entropy(_rows(logits), target, reduction=reduction, label_smoothing=smoothing)
         if self.label_smoothing:
             target = target * (1.0 - self.label_smoothing) + self.label_smoothing / classes
-        losses = -(target * _log_of_probabilities(y_pred.reshape(-1, classes))).sum(dim=-1)
+        losses = -(target * _log_of_probabilities(_rows(y_pred))).sum(dim=-1)
         return losses.mean() if reduction == "mean" else losses
 
 
@@ -301,24 +299,28 @@ class SparseCategoricalCrossentropy(Loss):
         return self._losses(y_true, y_pred, "mean")
 
     def _losses(self, y_true, y_pred, reduction):
-        batch, classes = y_pred.shape[:-1], y_pred.shape[-1]
+        batch = y_pred.shape[:-1]
         if y_true.shape not in (batch, batch + (1,)):
             hint = "; one-hot labels want 'categorical_crossentropy'" if y_true.shape == y_pred.shape else ""
             raise ValueError(f"{self.name}: argument 'y_true' has shape {y_true.shape}, expected {batch}{hint}")
-        target = y_true.to(np.int64).reshape(-1)
+        target = y_true.to(np.int64)
+        target = target if target.ndim == 1 else target.reshape(-1)
         ignore_index = -100 if self.ignore_class is None else self.ignore_class
         logits = y_pred if self.from_logits else logits_of(y_pred)
         if logits is not None:
-            return ops.cross_entropy(
-                logits.reshape(-1, classes), target, ignore_index=ignore_index, reduction=reduction
-            )
-        log_probabilities = _log_of_probabilities(y_pred.reshape(-1, classes))
+            return ops.cross_entropy(_rows(logits), target, ignore_index=ignore_index, reduction=reduction)
+        log_probabilities = _log_of_probabilities(_rows(y_pred))
         return ops.nll_loss(log_probabilities, target, ignore_index=ignore_index, reduction=reduction)
 
 
 def logits_of(y):
     """What a softmax or sigmoid activation of `nncore.keras` made `y` from, or None."""
     return getattr(y, "logits", None)
+
+
+def _rows(x):
+    """`x` with two axes, the last one kept."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _log_of_probabilities(p):

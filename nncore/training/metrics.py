@@ -5,141 +5,8 @@ A metric adds batches up (`update_state`), gives the number for all of them (`re
 
 import numpy as np
 
-from .._tensor import Tensor
-from . import losses
-
-
-def _array(x):
-    return x.array if isinstance(x, Tensor) else np.asarray(x)
-
-
-def _same_shape(name, y_true, y_pred):
-    """Both as arrays of the same shape; a last axis of 1 may be missing from one of them."""
-    y_true, y_pred = _array(y_true), _array(y_pred)
-    if y_true.shape != y_pred.shape:
-        if y_true.shape + (1,) != y_pred.shape and y_pred.shape + (1,) != y_true.shape:
-            raise ValueError(f"{name}: argument 'y_true' has shape {y_true.shape}, expected {y_pred.shape} as 'y_pred'")
-        y_true = y_true.reshape(y_pred.shape)
-    return y_true, y_pred
-
-
-def _mean_over_last(values):
-    return values.mean(axis=-1) if values.ndim > 1 else values
-
-
-def binary_accuracy(y_true, y_pred, threshold=0.5):
-    """Share of elements for which `y_pred > threshold` is right, over the last axis, one per sample.
-
-    Example:
-        >>> binary_accuracy([[1], [0]], [[0.9], [0.8]])
-        array([1., 0.])
-    """
-    y_true, y_pred = _same_shape("binary_accuracy", y_true, y_pred)
-    return _mean_over_last((y_pred > threshold) == (y_true > 0.5)).astype(np.float64)
-
-
-def categorical_accuracy(y_true, y_pred):
-    """Whether the largest score is at the class of the one-hot label, one per sample.
-
-    Example:
-        >>> categorical_accuracy([[0, 1], [1, 0]], [[0.2, 0.8], [0.1, 0.9]])
-        array([1., 0.])
-    """
-    y_true, y_pred = _array(y_true), _array(y_pred)
-    if y_true.shape != y_pred.shape:
-        raise ValueError(
-            f"categorical_accuracy: argument 'y_true' has shape {y_true.shape}, expected {y_pred.shape} as 'y_pred'"
-        )
-    return (y_true.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype(np.float64)
-
-
-def _labels(name, y_true, y_pred):
-    """Integer labels in the shape of `y_pred` without its last axis."""
-    batch = y_pred.shape[:-1]
-    if y_true.shape not in (batch, batch + (1,)):
-        raise ValueError(f"{name}: argument 'y_true' has shape {y_true.shape}, expected {batch}")
-    return y_true.reshape(batch)
-
-
-def sparse_categorical_accuracy(y_true, y_pred):
-    """Whether the largest score is at the class given as an integer, one per sample.
-
-    Example:
-        >>> sparse_categorical_accuracy([1, 0], [[0.2, 0.8], [0.1, 0.9]])
-        array([1., 0.])
-    """
-    y_true, y_pred = _array(y_true), _array(y_pred)
-    return (_labels("sparse_categorical_accuracy", y_true, y_pred) == y_pred.argmax(axis=-1)).astype(np.float64)
-
-
-def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """Whether fewer than `k` classes have a larger score than the one given as an integer, one per sample."""
-    y_true, y_pred = _array(y_true), _array(y_pred)
-    labels = _labels("sparse_top_k_categorical_accuracy", y_true, y_pred).astype(np.int64)
-    own = np.take_along_axis(y_pred, labels[..., None], axis=-1)
-    return (((y_pred > own).sum(axis=-1) < k) & ~np.isnan(own[..., 0])).astype(np.float64)
-
-
-def top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """Whether fewer than `k` classes have a larger score than that of the one-hot label, one per sample.
-
-    Example:
-        >>> top_k_categorical_accuracy([[0, 1, 0], [0, 0, 1]], [[0.5, 0.3, 0.2]] * 2, k=2)
-        array([1., 0.])
-    """
-    return sparse_top_k_categorical_accuracy(_array(y_true).argmax(axis=-1), y_pred, k)
-
-
-def mean_squared_error(y_true, y_pred):
-    """mean((y_true - y_pred)^2) over the last axis, one per sample."""
-    y_true, y_pred = _same_shape("mean_squared_error", y_true, y_pred)
-    return _mean_over_last(np.square(y_true - y_pred.astype(np.float64)))
-
-
-def mean_absolute_error(y_true, y_pred):
-    """mean(|y_true - y_pred|) over the last axis, one per sample."""
-    y_true, y_pred = _same_shape("mean_absolute_error", y_true, y_pred)
-    return _mean_over_last(np.abs(y_true - y_pred.astype(np.float64)))
-
-
-def confusion_matrix(labels, predictions, num_classes=None):
-    """Count how often each class was taken for each: rows are the true classes, columns the predicted ones.
-
-    Args:
-        labels: integer classes of shape `(n,)`, or one-hot `(n, classes)`.
-        predictions: the same, or scores of shape `(n, classes)`, of which the largest counts.
-        num_classes: number of rows and columns; by default one more than the largest class (the width of the scores).
-
-    Returns:
-        ndarray of int64, shape `(num_classes, num_classes)`.
-
-    Example:
-        >>> confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2])
-        array([[1, 0, 0],
-               [0, 1, 1],
-               [0, 0, 1]])
-
-    Reference: Keras, `tf.math.confusion_matrix`.
-    """
-    labels, predictions = _array(labels), _array(predictions)
-    widths = [a.shape[-1] for a in (labels, predictions) if a.ndim == 2 and a.shape[-1] > 1]
-    labels, predictions = (
-        a.argmax(axis=-1) if a.ndim == 2 and a.shape[-1] > 1 else a.reshape(-1).astype(np.int64)
-        for a in (labels, predictions)
-    )
-    if labels.shape != predictions.shape:
-        raise ValueError(
-            f"confusion_matrix: argument 'predictions' has {predictions.size} samples, expected {labels.size} as in 'labels'"
-        )
-    largest = max((int(a.max(initial=-1)) for a in (labels, predictions)), default=-1)
-    if num_classes is None:
-        num_classes = max([largest + 1, *widths])
-    smallest = min(int(a.min(initial=0)) for a in (labels, predictions))
-    if smallest < 0 or largest >= num_classes:
-        wrong = smallest if smallest < 0 else largest
-        raise ValueError(f"confusion_matrix: there is a class {wrong}, expected 0 to {num_classes - 1}")
-    counts = np.bincount(labels * num_classes + predictions, minlength=num_classes * num_classes)
-    return counts.reshape(num_classes, num_classes)
+from . import losses, measures
+from .measures import as_array, same_shape
 
 
 class Metric:
@@ -168,7 +35,7 @@ class Metric:
     Reference: Keras, `keras.metrics.Metric`.
     """
 
-    direction = None
+    direction: str | None = None
 
     def __init__(self, name=None):
         self.name = name or type(self).__name__.lower()
@@ -222,15 +89,20 @@ class Mean(Metric):
 
     def update_state(self, values, sample_weight=None):
         """Add values; `sample_weight` has their shape, or that of their first axes."""
-        values = _array(values)
+        values = as_array(values)
         if sample_weight is None:
             self.total += float(values.sum(dtype=np.float64))
             self.count += values.size
         else:
-            weight = np.asarray(_array(sample_weight), np.float64)
+            weight = np.asarray(as_array(sample_weight), np.float64)
             weight = np.broadcast_to(weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim)), values.shape)
             self.total += float((values * weight).sum())
             self.count += float(weight.sum())
+
+    def add(self, value, weight):
+        """Add one number."""
+        self.total += value * weight
+        self.count += weight
 
     def result(self):
         """total / weights, 0.0 before the first batch."""
@@ -268,9 +140,9 @@ class MeanOfFunction(Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch."""
-        values = _array(self.function(_array(y_true), _array(y_pred), **self.arguments))
+        values = as_array(self.function(as_array(y_true), as_array(y_pred), **self.arguments))
         if values.ndim == 0:  # one number for the batch counts as often as the batch has samples
-            values = np.broadcast_to(values, len(_array(y_pred)))
+            values = np.broadcast_to(values, len(as_array(y_pred)))
         super().update_state(values, sample_weight)
 
 
@@ -289,7 +161,7 @@ class BinaryAccuracy(MeanOfFunction):
     """
 
     def __init__(self, name="binary_accuracy", threshold=0.5):
-        super().__init__(binary_accuracy, name, "max", threshold=threshold)
+        super().__init__(measures.binary_accuracy, name, "max", threshold=threshold)
 
 
 class CategoricalAccuracy(MeanOfFunction):
@@ -306,7 +178,7 @@ class CategoricalAccuracy(MeanOfFunction):
     """
 
     def __init__(self, name="categorical_accuracy"):
-        super().__init__(categorical_accuracy, name, "max")
+        super().__init__(measures.categorical_accuracy, name, "max")
 
 
 class SparseCategoricalAccuracy(MeanOfFunction):
@@ -323,7 +195,7 @@ class SparseCategoricalAccuracy(MeanOfFunction):
     """
 
     def __init__(self, name="sparse_categorical_accuracy"):
-        super().__init__(sparse_categorical_accuracy, name, "max")
+        super().__init__(measures.sparse_categorical_accuracy, name, "max")
 
 
 class TopKCategoricalAccuracy(MeanOfFunction):
@@ -341,7 +213,7 @@ class TopKCategoricalAccuracy(MeanOfFunction):
     """
 
     def __init__(self, k=5, name="top_k_categorical_accuracy"):
-        super().__init__(top_k_categorical_accuracy, name, "max", k=k)
+        super().__init__(measures.top_k_categorical_accuracy, name, "max", k=k)
 
 
 class SparseTopKCategoricalAccuracy(MeanOfFunction):
@@ -359,7 +231,7 @@ class SparseTopKCategoricalAccuracy(MeanOfFunction):
     """
 
     def __init__(self, k=5, name="sparse_top_k_categorical_accuracy"):
-        super().__init__(sparse_top_k_categorical_accuracy, name, "max", k=k)
+        super().__init__(measures.sparse_top_k_categorical_accuracy, name, "max", k=k)
 
 
 class MeanSquaredError(MeanOfFunction):
@@ -376,7 +248,7 @@ class MeanSquaredError(MeanOfFunction):
     """
 
     def __init__(self, name="mean_squared_error"):
-        super().__init__(mean_squared_error, name, "min")
+        super().__init__(measures.mean_squared_error, name, "min")
 
 
 class RootMeanSquaredError(MeanSquaredError):
@@ -414,7 +286,7 @@ class MeanAbsoluteError(MeanOfFunction):
     """
 
     def __init__(self, name="mean_absolute_error"):
-        super().__init__(mean_absolute_error, name, "min")
+        super().__init__(measures.mean_absolute_error, name, "min")
 
 
 class _Decisions(Metric):
@@ -430,10 +302,10 @@ class _Decisions(Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch."""
-        y_true, y_pred = _same_shape(self.name, y_true, y_pred)
+        y_true, y_pred = same_shape(self.name, y_true, y_pred)
         if self.class_id is not None:
             y_true, y_pred = y_true[..., self.class_id], y_pred[..., self.class_id]
-        weight = np.asarray(1.0 if sample_weight is None else _array(sample_weight), np.float64)
+        weight = np.asarray(1.0 if sample_weight is None else as_array(sample_weight), np.float64)
         weight = np.broadcast_to(weight.reshape(weight.shape + (1,) * (y_pred.ndim - weight.ndim)), y_pred.shape)
         decided, actual = y_pred > self.threshold, y_true > 0.5
         self.true_positives += float(weight[decided & actual].sum())
@@ -534,7 +406,7 @@ class Accuracy(Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch."""
-        y_true, y_pred = _array(y_true), _array(y_pred)
+        y_true, y_pred = as_array(y_true), as_array(y_pred)
         if self.chosen is None:
             self.chosen = self._choose(y_true, y_pred)
         self.chosen.update_state(y_true, y_pred, sample_weight)

@@ -7,7 +7,7 @@ from .._core.tape import no_grad
 from ..nn import Module
 from . import batches as batches_
 from . import optimizers
-from .callbacks import CallbackList
+from .callback import CallbackList
 from .history import History
 from .interrupt import Interrupts
 from .loop import EvaluationStep, Mode, Objective, TrainingStep, run_pass
@@ -113,11 +113,11 @@ class Model(Module):
     def _is_built(self):
         return all(getattr(module, "built", True) for module in self.modules())
 
-    def _build(self, inputs):
+    def _build(self, batches):
         """Let layers whose shapes come from the data make their parameters; then bind the optimizer to them."""
-        if not self._is_built():
+        if not self._is_built():  # only then: to look at a shuffled DataLoader draws random numbers
             with Mode(self, False), no_grad():
-                self(*inputs)
+                self(*batches.first_inputs())
         self._bind_optimizer()
 
     def _bind_optimizer(self):
@@ -217,7 +217,7 @@ class Model(Module):
             )
         elif validation_split:
             batches, validation = batches.split(validation_split)
-        self._build(batches.first_inputs())
+        self._build(batches)
         if not any(p.requires_grad for p in self.parameters()):
             raise ValueError("fit: the model has no parameters that can be trained")
 
@@ -293,7 +293,7 @@ class Model(Module):
         self._require_compiled("evaluate")
         batches = batches_.make("evaluate", x, y, sample_weight, self._dtype(), batch_size=batch_size, steps=steps)
         progress = Progress(verbosity(verbose))
-        self._build(batches.nonempty().first_inputs())
+        self._build(batches.nonempty())
         callbacks = CallbackList(callbacks, self, {"steps": batches.steps, "verbose": progress.mode})
         try:
             progress.begin("Evaluate", batches.steps)
@@ -372,7 +372,7 @@ class Model(Module):
         batches = batches_.make(
             op, x, y, sample_weight, self._dtype(), batch_size="full", class_weight=class_weight
         ).nonempty()
-        self._build(batches.first_inputs())
+        self._build(batches)
         return next(iter(batches))
 
     # ---- to look at and to keep ----

@@ -102,7 +102,7 @@ class Layer(KerasWeights, Module):
     """
 
     # (attribute, order in which Keras has its axes), in Keras's order of weights
-    keras_axes = None
+    keras_axes: tuple | None = None
     _takes_training = False
 
     def __init_subclass__(cls, **kwargs):
@@ -238,8 +238,8 @@ class Layer(KerasWeights, Module):
         """The first arguments."""
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown if hasattr(self, name))
 
-    shown = ()  # arguments that repr prints
-    own_common = ()  # arguments of the layer's own that are called like a common one
+    shown: tuple[str, ...] = ()  # arguments that repr prints
+    own_common: tuple[str, ...] = ()  # arguments of the layer's own that are called like a common one
 
 
 def snake_case(name):
