@@ -24,7 +24,7 @@ from nncore.io import load, load_checkpoint, load_model, save_checkpoint, save_m
 from nncore.keras.losses import SparseCategoricalCrossentropy
 from nncore.keras.optimizers import Adam
 from nncore.training.callbacks import LambdaCallback
-from nncore.training.metrics import confusion_matrix
+from nncore.training.measures import confusion_matrix
 from nncore.viz import format_confusion, plot_history
 
 DEFAULTS: dict[str, Any] = {"data": None, "epochs": 12, "batch_size": 32, "lr": 1e-3, "seed": 0}
