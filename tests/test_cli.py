@@ -114,6 +114,12 @@ def test_info_shows_the_build():
         assert word in done.stdout
 
 
+def test_bench_takes_the_rest_of_the_line():
+    done = cli("bench", "--help")
+    assert done.returncode == 0
+    assert "NumPy" in done.stdout
+
+
 # ---- own data ----
 def test_features_from_csv_with_any_integer_labels(blobs, tmp_path, capsys):
     out = tmp_path / "run"
