@@ -588,6 +588,8 @@ def test_losses_say_which_labels_they_want():
     p = np.full((4, 3), 1 / 3)
     with pytest.raises(ValueError, match="integer class labels want 'sparse_categorical_crossentropy'"):
         losses.CategoricalCrossentropy()(np.zeros(4, int), p)
+    with pytest.raises(ValueError, match="integer class labels want 'sparse_categorical_crossentropy'"):
+        losses.CategoricalCrossentropy()(np.zeros((4, 1), int), p)
     with pytest.raises(ValueError, match="one-hot labels want 'categorical_crossentropy'"):
         losses.SparseCategoricalCrossentropy()(np.eye(3)[[0, 1, 2, 0]], p)
     with pytest.raises(ValueError, match=r"loss: argument 'sample_weight' has shape \(3,\), expected \(4,\)"):

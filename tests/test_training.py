@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -294,6 +295,15 @@ def test_predict_does_not_depend_on_the_batch_size():
     assert np.array_equal(model.predict(batches()), whole)
     assert np.array_equal(model.predict_on_batch(X), whole)
     assert model.predict(X[:0]).shape == (0, 2)
+
+
+def test_threads_predict_at_once():
+    model = compiled(dropout_net())
+    model.eval()
+    expected = model.predict(X)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda size: model.predict(X, batch_size=size), [1, 3, 7, 50] * 20))
+    assert all(np.array_equal(result, expected) for result in results)
 
 
 def test_evaluate_returns_what_keras_returns():

@@ -73,6 +73,8 @@ def regularized_modules(model):
 class Mode:
     """Training or evaluation mode for the time of a `with` block; afterwards every module has its own mode again.
 
+    A model that is in the mode already is not touched, so one in evaluation mode can be used by several threads at once.
+
     Args:
         model: the Module.
         training: the mode.
@@ -83,8 +85,10 @@ class Mode:
         self.training = training
 
     def __enter__(self):
-        self.previous = [(module, module.training) for module in (self.model, *self.model.modules())]
-        self.model.train(self.training)
+        modules = (self.model, *self.model.modules())
+        self.previous = [(module, module.training) for module in modules if module.training != self.training]
+        if self.previous:
+            self.model.train(self.training)
 
     def __exit__(self, *exception):
         for module, training in self.previous:

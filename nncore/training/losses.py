@@ -240,7 +240,8 @@ class CategoricalCrossentropy(Loss):
 
     def _losses(self, y_true, y_pred, reduction):
         if y_true.shape != y_pred.shape:
-            hint = "; integer class labels want 'sparse_categorical_crossentropy'" if y_true.ndim < y_pred.ndim else ""
+            integers = y_true.ndim < y_pred.ndim or y_true.shape[-1] == 1
+            hint = "; integer class labels want 'sparse_categorical_crossentropy'" if integers else ""
             raise ValueError(
                 f"{self.name}: argument 'y_true' has shape {y_true.shape}, expected {y_pred.shape} as 'y_pred'{hint}"
             )

@@ -306,6 +306,8 @@ class Model(Module):
     def predict(self, x, batch_size=32, verbose="auto", steps=None, callbacks=None):
         """The model's outputs for given samples, in evaluation mode and without gradients.
 
+        Several threads may predict at once with a model that is in evaluation mode already: call `model.eval()` first.
+
         Args:
             x: as in `fit`; labels in the batches of an iterable are ignored.
             batch_size: samples per batch; it has no influence on the values. Default 32.
