@@ -8,6 +8,7 @@ import argparse
 import csv
 import hashlib
 import io
+import math
 import os
 import shlex
 import sys
@@ -24,6 +25,7 @@ from nncore.io import load, load_checkpoint, load_model, save_checkpoint, save_m
 from nncore.keras.losses import SparseCategoricalCrossentropy
 from nncore.keras.optimizers import Adam
 from nncore.training.callbacks import LambdaCallback
+from nncore.training.interrupt import Interrupts
 from nncore.training.measures import confusion_matrix
 from nncore.viz import format_confusion, plot_history
 
@@ -174,9 +176,8 @@ def _train(options: argparse.Namespace) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         run.save()
 
-    print(
-        f"{name}: {len(x)} {_described(x.shape)}, {len(classes)} classes; {len(x_train)} to train on, {len(x_test)} held out"
-    )
+    print(f"{name}: {len(x)} {_described(x.shape)}, {len(classes)} classes; ", end="")
+    print(f"{len(x_train)} to train on, {len(x_test)} held out")
     parameters, threads = sum(parameter.numel() for parameter in model.parameters()), nncore.get_num_threads()
     print(
         f"{kind.upper()}, {parameters:,} parameters; Adam, learning rate {settings['lr']:g}, "
@@ -230,10 +231,13 @@ class _Run:
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Called after every epoch."""
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
-        self.epoch = epoch + 1
-        self.save()
+        if not math.isfinite(logs["loss"]):
+            raise UserError(f"the loss is {logs['loss']} in epoch {epoch + 1}; try a smaller --lr")
+        with Interrupts(held=True):
+            for name, value in logs.items():
+                self.history.setdefault(name, []).append(float(value))
+            self.epoch = epoch + 1
+            self.save()
 
     def save(self) -> None:
         """Write the checkpoint, then the history; the checkpoint alone decides where the run stands."""

@@ -277,6 +277,14 @@ def test_images_too_small_for_the_network_get_one_line(tmp_path, capsys):
     assert "images of 3 x 9 pixels are too small, expected at least 4 x 4" in line
 
 
+def test_a_loss_that_explodes_gets_one_line_and_keeps_the_last_good_epoch(tmp_path, blobs, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "--data", str(blobs), "--out", str(run), "--lr", "1e30"]) == 2
+    assert "try a smaller --lr" in capsys.readouterr().err
+    assert nncore.load(run / "checkpoint.safetensors")["epoch"] == 0
+    assert not (run / "model.safetensors").exists()
+
+
 def test_a_folder_that_cannot_be_written_gets_one_line(tmp_path, blobs, capsys):
     (tmp_path / "file").write_text("")
     line = complaint(capsys, "train", "--data", blobs, "--out", tmp_path / "file" / "run")
