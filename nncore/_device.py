@@ -14,7 +14,7 @@ class device(str):
     """
 
     __slots__ = ()
-    type = property(lambda self: self.partition(":")[0], doc='"cpu".')
+    type = property(lambda self: str(self).partition(":")[0], doc='"cpu".')
     index = property(lambda self: None, doc="Always None: there is one CPU.")
 
     def __new__(cls, name="cpu"):
