@@ -141,6 +141,15 @@ def unary(name, *shape):
     return with_torch(Contest(run, bytes=8.0 * x.size), by_torch, x)
 
 
+def by_reference(case, *shape):
+    """An op of one argument against the formula of its op case."""
+    arg = case.args[0]
+    x = np.random.default_rng(0).uniform(arg.low, arg.high, shape).astype(np.float32)
+    tensor = nncore.from_numpy(x)
+    run = {"numpy": lambda: case.reference(x), "nncore": lambda: case.op(tensor)}
+    return Contest(run, bytes=8.0 * x.size)
+
+
 def _relu_backward(x, y, dy, z):
     return np.multiply(dy, y > 0, out=z)
 
