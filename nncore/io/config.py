@@ -56,7 +56,7 @@ def _classes() -> dict[str, type]:
     """Name -> class of everything that a configuration may name."""
     from .. import Model, keras, models, nn
 
-    classes = {"Model": Model}
+    classes: dict[str, type] = {"Model": Model}
     for prefix, namespace in (("nn", nn), ("models", models), ("keras.layers", keras.layers), ("keras", keras)):
         for name, value in vars(namespace).items():
             if inspect.isclass(value) and issubclass(value, nn.Module) and value.__name__ == name != "Module":
