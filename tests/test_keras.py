@@ -500,6 +500,11 @@ def test_mistakes_are_named(make, message):
         make()
 
 
+def test_an_input_is_no_tensor():
+    with pytest.raises(TypeError, match="a layer was called with an Input, which holds no data"):
+        layers.Dense(2)(keras.Input((3,)))
+
+
 # ---- losses ----
 def cross_entropies():
     p = np.abs(wave(7, 5)) + 0.05

@@ -639,6 +639,9 @@ def test_lines(capsys):
     assert len(lines) == 2
     assert re.match(r"Epoch 1/2 \d+\.\ds loss=[\d.]+ val_loss=[\d.]+$", lines[0])
     assert verbosity(1) == 2  # no terminal here
+    compiled().evaluate(X, Y, verbose=2)
+    compiled().predict(X, verbose=2)
+    assert re.match(r"Evaluate \d+\.\ds loss=[\d.]+\n$", capsys.readouterr().out)
 
 
 def _read_all(reader):

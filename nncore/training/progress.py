@@ -67,10 +67,10 @@ class Progress:
             self._bar.update(self._done - self._bar.n)
 
     def end(self, logs):
-        """The epoch is done."""
+        """The epoch is done; without logs (predict) no line remains."""
         self.close()
-        if self.mode:
-            line = f"{self._title} {time.perf_counter() - self._begun:.1f}s {_words(logs)}".rstrip()
+        if self.mode and logs:
+            line = f"{self._title} {time.perf_counter() - self._begun:.1f}s {_words(logs)}"
             print(line, file=sys.stderr if self.mode == 1 else sys.stdout, flush=True)
 
     def close(self):

@@ -14,12 +14,15 @@ from .normalization import BatchNormalization, LayerNormalization
 from .reshaping import Add, Concatenate, Flatten, Permute, Reshape
 
 InputLayer = Input
+AvgPool2D, MaxPool2D = AveragePooling2D, MaxPooling2D
+GlobalAvgPool2D, GlobalMaxPool2D = GlobalAveragePooling2D, GlobalMaxPooling2D
 
 __all__ = [
     "ELU",
     "Activation",
     "Add",
     "AveragePooling2D",
+    "AvgPool2D",
     "BatchNormalization",
     "Concatenate",
     "Conv2D",
@@ -28,6 +31,8 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
     "Identity",
     "Input",
@@ -35,6 +40,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "MaxPool2D",
     "MaxPooling2D",
     "Permute",
     "ReLU",

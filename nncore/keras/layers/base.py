@@ -13,6 +13,7 @@ from ...ops.convert import as_tensor, default_dtype
 from ...training.loop import Mode
 from .. import initializers, regularizers
 from ..serial import serialize
+from .input import Input
 
 COMMON = ("input_shape", "input_dim", "name", "trainable", "activity_regularizer", "dtype")
 
@@ -252,6 +253,11 @@ def as_tensors(x):
     """An array as a Tensor; a list of arrays as a list of Tensors."""
     if isinstance(x, Tensor):
         return x
+    if isinstance(x, Input):
+        raise TypeError(
+            "a layer was called with an Input, which holds no data: put the Input into a Sequential, "
+            "or subclass keras.Model and define call"
+        )
     if isinstance(x, (list, tuple)) and x and not isinstance(x[0], (int, float, list, tuple)):
         return [as_tensors(item) for item in x]
     return as_tensor(x)
