@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from op_cases import CASES, draw
+from op_cases import CASES
+from op_checks import draw
 
 import nncore
 import nncore.nn.functional as F
@@ -13,14 +14,15 @@ from nncore import kernels, ops
 NAMES = kernels.__all__[1:]
 
 # ---- a valid call of every kernel, made from its fields ----
-SIZES = {"N": 2, "C": 4, "H": 6, "W": 5, "O": 3, "I": 4, "KH": 3, "KW": 3, "OH": 4, "OW": 3, "rows": 7, "cols": 5, "n": 6, "outer": 2,
-         "inner": 3, "batch": 2, "M": 3, "K": 5}  # fmt: skip
+SIZES = {"N": 2, "C": 4, "H": 6, "W": 5, "O": 3, "I": 4, "KH": 3, "KW": 3, "OH": 4, "OW": 3, "rows": 7, "cols": 5,
+         "n": 6, "outer": 2, "inner": 3, "batch": 2, "M": 3, "K": 5}  # fmt: skip
 POOLED = {**SIZES, "OH": 3, "OW": 2}
 LEADING = (2, 3)
 DTYPES = {"index": np.int64, "target": np.int64, "condition": np.bool_}
-SCALARS = {"groups": 1, "stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1, "kernel_h": 2, "kernel_w": 2, "step": 1, "max": 2.0,
-           "ignore_index": -100, "count_include_pad": 1, "eps": 1e-5, "beta2": 0.9, "alpha": 0.9, "threshold": 20.0, "delta": 1.0, "beta": 1.0,
-           "high": 1.0, "std": 1.0, "lr": 0.1, "p": 0.5, "label_smoothing": 0.1}  # fmt: skip
+SCALARS = {"groups": 1, "stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1, "kernel_h": 2, "kernel_w": 2,
+           "step": 1, "ignore_index": -100, "count_include_pad": 1, "max": 2.0, "eps": 1e-5, "beta2": 0.9, "alpha": 0.9,
+           "threshold": 20.0, "delta": 1.0, "beta": 1.0, "high": 1.0, "std": 1.0, "lr": 0.1, "p": 0.5,
+           "label_smoothing": 0.1}  # fmt: skip
 
 
 def shape_of(spec, sizes):
@@ -49,7 +51,11 @@ def valid_arguments(kernel, dtype=np.float32):
             if field == "index" and "pool" in name:
                 wanted = np.int32
             shape = shape_of(spec, sizes)
-            arguments[field] = rng.integers(0, 2, shape).astype(wanted) if wanted != dtype else rng.uniform(0.1, 0.9, shape).astype(dtype)
+            arguments[field] = (
+                rng.integers(0, 2, shape).astype(wanted)
+                if wanted != dtype
+                else rng.uniform(0.1, 0.9, shape).astype(dtype)
+            )
         elif kind == "list":
             arguments[field] = [rng.uniform(0.1, 0.9, shape).astype(dtype) for shape in [(3, 4), (5,)]]
         elif kind == "count":
@@ -88,7 +94,13 @@ def test_arrays_of_another_type_are_refused(kernel):
     for field, _, _, optional, _ in array_fields(kernel):
         arguments, out = valid_arguments(kernel)
         good = arguments[field]
-        wrong = [[1.0, 2.0], "text", 1.0, *(good.astype(t) for t in ("float16", "complex64", "int8", "uint64")), good.astype(object)]
+        wrong = [
+            [1.0, 2.0],
+            "text",
+            1.0,
+            *(good.astype(t) for t in ("float16", "complex64", "int8", "uint64")),
+            good.astype(object),
+        ]
         for value in wrong if optional else [*wrong, None]:
             with pytest.raises(TypeError, match=rf"^{op_of(kernel)}: argument '{field}'"):
                 call(kernel, {**arguments, field: value}, out)
@@ -98,7 +110,9 @@ def test_arrays_of_two_types_are_refused(kernel):
     reals = [f[0] for f in array_fields(kernel) if valid_arguments(kernel)[0][f[0]].dtype == np.float32]
     for field in reals[1:]:
         arguments, _ = valid_arguments(kernel)
-        with pytest.raises(TypeError, match=rf"^{op_of(kernel)}: argument '{field}' has dtype float64, expected float32"):
+        with pytest.raises(
+            TypeError, match=rf"^{op_of(kernel)}: argument '{field}' has dtype float64, expected float32"
+        ):
             call(kernel, {**arguments, field: arguments[field].astype(np.float64)})
 
 
@@ -113,7 +127,9 @@ def test_arrays_that_do_not_fit_the_others_are_refused(kernel):
                 continue
             arguments, _ = valid_arguments(kernel)
             array = arguments[field]
-            wider = np.concatenate([array, array], axis + len(LEADING) - 1 if size.endswith("...") or "..." in spec else axis)
+            wider = np.concatenate(
+                [array, array], axis + len(LEADING) - 1 if size.endswith("...") or "..." in spec else axis
+            )
             with pytest.raises(ValueError, match=rf"^{op_of(kernel)}: argument '\w+' (has|holds)"):
                 call(kernel, {**arguments, field: wider})
 
@@ -122,7 +138,13 @@ def test_arrays_of_nine_dimensions_are_refused(kernel):
     for field, *_ in array_fields(kernel):
         arguments, _ = valid_arguments(kernel)
         with pytest.raises(ValueError, match=rf"^{op_of(kernel)}: argument '\w+' has"):
-            call(kernel, {**arguments, field: arguments[field].reshape((1,) * (9 - arguments[field].ndim) + arguments[field].shape)})
+            call(
+                kernel,
+                {
+                    **arguments,
+                    field: arguments[field].reshape((1,) * (9 - arguments[field].ndim) + arguments[field].shape),
+                },
+            )
 
 
 def test_outputs_that_do_not_fit_are_refused(kernel):
@@ -135,7 +157,12 @@ def test_outputs_that_do_not_fit_are_refused(kernel):
     for k, (field, *_) in enumerate(outputs):
         read_only = results[k].copy()
         read_only.flags.writeable = False
-        for wrong in (read_only, np.empty((*results[k].shape, 2), results[k].dtype), results[k].astype(np.float16), [0.0]):
+        for wrong in (
+            read_only,
+            np.empty((*results[k].shape, 2), results[k].dtype),
+            results[k].astype(np.float16),
+            [0.0],
+        ):
             outs = tuple(wrong if i == k else r for i, r in enumerate(results))
             with pytest.raises((ValueError, TypeError), match=rf"^{op_of(kernel)}: argument '{field}'"):
                 call(kernel, arguments, outs)
@@ -173,7 +200,9 @@ def test_indices_out_of_range_are_refused_and_nothing_is_written(bad):
         table, rows = np.ones((7, 2), np.float32), np.ones((3, 2), np.float32)
         arguments = (table, index) if name == "gather_rows" else (rows, index, 7)
         out = np.full((3, 2) if name == "gather_rows" else (7, 2), 5, np.float32)
-        with pytest.raises(ValueError, match=rf"^{name}: argument 'index' holds {bad} at position 1, expected 0 <= index < 7"):
+        with pytest.raises(
+            ValueError, match=rf"^{name}: argument 'index' holds {bad} at position 1, expected 0 <= index < 7"
+        ):
             getattr(kernels, name)(*arguments, out=out)
         assert (out == 5).all()
     with pytest.raises(ValueError, match=rf"^cross_entropy: argument 'target' holds {bad} at position 1, expected"):
@@ -213,30 +242,40 @@ REFUSED = [
     ("matmul", lambda: INTEGERS @ INTEGERS, TypeError, "arguments have dtype int64"),
     ("mm", lambda: ops.mm(t(3), t(3)), ValueError, "arguments have shapes (3,) and (3,)"),
     ("linear", lambda: F.linear(t(2, 3), t(4, 5)), ValueError, "argument 'weight' has shape (4, 5), expected (4, 3)"),
-    ("linear", lambda: F.linear(t(2, 3), t(4, 3), t(5)), ValueError, "argument 'weight' has shape (4, 3), expected (5, 3)"),
+    ("linear", lambda: F.linear(t(2, 3), t(4, 3), t(5)),
+     ValueError, "argument 'weight' has shape (4, 3), expected (5, 3)"),
     ("linear", lambda: ops.linear(t(2, 3), t(4, 3), activation="no"), ValueError, "argument 'activation' is 'no'"),
-    ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 4, 3, 3)), ValueError, "argument 'weight' has shape (2, 4, 3, 3), expected"),
+    ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 4, 3, 3)),
+     ValueError, "argument 'weight' has shape (2, 4, 3, 3), expected"),
     ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 3, 7, 7)), ValueError, ""),
     ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 3, 3, 3), groups=2), ValueError, "argument 'groups' is 2"),
     ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 3, 3, 3), stride=0), ValueError, "argument 'stride' is 0"),
     ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 3, 3, 3), padding=-1), ValueError, "argument 'padding' is -1"),
     ("conv2d", lambda: F.conv2d(t(1, 3, 5, 5), t(2, 3, 3, 3), stride="no"), TypeError, "argument 'stride' is 'no'"),
-    ("max_pool2d", lambda: F.max_pool2d(t(1, 1, 4, 4), 2, padding=2), ValueError, "argument 'padding' is (2, 2), expected at most half"),
+    ("max_pool2d", lambda: F.max_pool2d(t(1, 1, 4, 4), 2, padding=2),
+     ValueError, "argument 'padding' is (2, 2), expected at most half"),
     ("avg_pool2d", lambda: F.avg_pool2d(t(1, 1, 4, 4), 0), ValueError, "argument 'kernel_size' is 0"),
-    ("layer_norm", lambda: F.layer_norm(t(2, 3), (4,)), ValueError, "argument 'x' has shape (2, 3), expected it to end in (4,)"),
+    ("layer_norm", lambda: F.layer_norm(t(2, 3), (4,)),
+     ValueError, "argument 'x' has shape (2, 3), expected it to end in (4,)"),
     ("layer_norm", lambda: F.layer_norm(t(2, 3), (3,), t(4)), ValueError, "argument 'weight' has shape (4,)"),
-    ("batch_norm", lambda: F.batch_norm(t(1, 3), None, None, training=True), ValueError, "argument 'x' has 1 value per channel"),
+    ("batch_norm", lambda: F.batch_norm(t(1, 3), None, None, training=True),
+     ValueError, "argument 'x' has 1 value per channel"),
     ("dropout", lambda: F.dropout(t(3), 1.5), ValueError, "argument 'p' is 1.5"),
     ("embedding", lambda: F.embedding(t(3), t(4, 2)), TypeError, "argument 'input' has dtype float32"),
-    ("embedding", lambda: F.embedding(INTEGERS * 9, t(4, 2)), ValueError, "argument 'input' holds 9 to 9, expected 0 <= row < 4"),
+    ("embedding", lambda: F.embedding(INTEGERS * 9, t(4, 2)), ValueError, "argument 'input' holds 9 at position 0"),
     ("mse_loss", lambda: F.mse_loss(t(3), t(3, 1)), ValueError, "argument 'target' has shape (3, 1), expected (3,)"),
     ("mse_loss", lambda: F.mse_loss(t(3), t(3), reduction="no"), ValueError, "argument 'reduction' is 'no'"),
     ("huber_loss", lambda: F.huber_loss(t(3), t(3), delta=0.0), ValueError, "argument 'delta' is 0.0"),
-    ("binary_cross_entropy", lambda: F.binary_cross_entropy(t(3) * 2, t(3)), ValueError, "argument 'input' holds 2.0 to 2.0"),
-    ("cross_entropy", lambda: F.cross_entropy(t(3, 2), t(4, dtype=np.int64)), ValueError, "argument 'target' has shape (4,), expected (3,)"),
-    ("cross_entropy", lambda: F.cross_entropy(t(3, 1), INTEGERS), ValueError, "argument 'target' holds 1 at position 0"),
-    ("cross_entropy", lambda: F.cross_entropy(t(3, 2), INTEGERS, weight=t(3)), ValueError, "argument 'weight' has shape (3,), expected (2,)"),
-    ("cross_entropy", lambda: F.cross_entropy(t(3, 2), INTEGERS, label_smoothing=2.0), ValueError, "argument 'label_smoothing' is 2"),
+    ("binary_cross_entropy", lambda: F.binary_cross_entropy(t(3) * 2, t(3)),
+     ValueError, "argument 'input' holds 2.0 to 2.0"),
+    ("cross_entropy", lambda: F.cross_entropy(t(3, 2), t(4, dtype=np.int64)),
+     ValueError, "argument 'target' has shape (4,), expected (3,)"),
+    ("cross_entropy", lambda: F.cross_entropy(t(3, 1), INTEGERS),
+     ValueError, "argument 'target' holds 1 at position 0"),
+    ("cross_entropy", lambda: F.cross_entropy(t(3, 2), INTEGERS, weight=t(3)),
+     ValueError, "argument 'weight' has shape (3,), expected (2,)"),
+    ("cross_entropy", lambda: F.cross_entropy(t(3, 2), INTEGERS, label_smoothing=2.0),
+     ValueError, "argument 'label_smoothing' is 2"),
     ("reshape", lambda: t(6).reshape(4), ValueError, "argument 'shape' is"),
     ("permute", lambda: t(2, 3).permute(0, 0), ValueError, "argument 'dims' is (0, 0)"),
     ("expand", lambda: t(2, 3).expand(3, 3), ValueError, "argument 'sizes' is (3, 3)"),
@@ -250,23 +289,31 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("op", "bad_call", "error", "message"), REFUSED, ids=[f"{row[0]}-{i}" for i, row in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    ("op", "bad_call", "error", "message"), REFUSED, ids=[f"{row[0]}-{i}" for i, row in enumerate(REFUSED)]
+)
 def test_ops_name_themselves_and_the_argument(op, bad_call, error, message):
     with pytest.raises(error, match=rf"^{op}: .*{re.escape(message)}"):
         bad_call()
 
 
+def complaint(op_case, arrays):
+    """What an op says of its arguments, or None."""
+    try:
+        op_case.op(*map(nncore.tensor, arrays))
+    except (ValueError, TypeError, IndexError) as error:
+        return str(error)
+    return None
+
+
 @pytest.mark.parametrize("op_case", [c for c in CASES if c.sized], ids=lambda c: c.name)
 def test_any_mixture_of_shapes_and_types_is_taken_or_refused_in_words(op_case, rng):
-    """Arguments drawn for other sizes and dtypes than each other: a result or an error in words, never anything else."""
+    """Arguments drawn for other sizes and dtypes than each other: a result or an error in words."""
     for _ in range(12):
-        arrays = [draw(op_case, op_case.sized(int(rng.integers(0, 6))), str(rng.choice(["float32", "float64"])))[k] for k in range(len(op_case.args))]
+        shapes = [op_case.sized(int(rng.integers(0, 6))) for _ in op_case.args]
+        arrays = [draw(op_case, s, str(rng.choice(["float32", "float64"])))[k] for k, s in enumerate(shapes)]
         if rng.random() < 0.3:
             arrays[0] = arrays[0].astype(rng.choice(["int64", "bool", "uint8"]))
         if rng.random() < 0.3:
             arrays[-1] = arrays[-1][None]
-        with np.errstate(all="ignore"):
-            try:
-                op_case.op(*[nncore.tensor(a) for a in arrays])
-            except (ValueError, TypeError, IndexError) as error:
-                assert re.match(r"^\w+: ", str(error)), error
+        assert re.match(r"^\w+: ", complaint(op_case, arrays) or "none: ")

@@ -1,11 +1,12 @@
-"""Sizes 0, 1, W-1, W, W+1 and primes; NaN, infinities and -0 at every lane; conversions, overlaps, and the fixed trees of sums."""
+"""Sizes 0, 1, W-1, W, W+1, primes; NaN, infinities, -0 at every lane; fixed trees of sums; conversions; overlaps."""
 
 import itertools
 
 import numpy as np
-import op_cases
+import op_checks
 import pytest
-from op_cases import CASES, FLOATS, draw, gradients, run_arrays
+from op_cases import ANY, CASES, FLOATS
+from op_checks import draw, gradients, run_arrays
 
 import nncore
 from nncore import kernels
@@ -30,7 +31,7 @@ def test_every_size(op_case, dtype):
                 run_arrays(op_case, arrays)
             continue
         with np.errstate(all="ignore"):
-            op_cases.assert_matches(op_case, arrays, run_arrays(op_case, arrays), f"size {n}")
+            op_checks.assert_matches(op_case, arrays, run_arrays(op_case, arrays), f"size {n}")
         if op_case.gradient:
             for array, gradient in zip(arrays, gradients(op_case, arrays)):
                 assert gradient is None or gradient.shape == array.shape
@@ -39,16 +40,20 @@ def test_every_size(op_case, dtype):
 # ---- NaN, infinities, signed zeros ----
 def specials(dtype):
     info = np.finfo(dtype)
-    return np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, info.smallest_subnormal, -info.smallest_subnormal, 0.75, -1.25], dtype)
+    return np.array(
+        [np.nan, np.inf, -np.inf, -0.0, 0.0, info.smallest_subnormal, -info.smallest_subnormal, 0.75, -1.25], dtype
+    )
 
 
 def assert_same_class(op_case, arrays, note):
     results = run_arrays(op_case, arrays)
-    op_cases.assert_matches(op_case, arrays, results, note)
-    for result, reference in zip(results, op_cases.expected(op_case, arrays)):
+    op_checks.assert_matches(op_case, arrays, results, note)
+    for result, reference in zip(results, op_checks.expected(op_case, arrays)):
         if result.dtype.kind == "f":
             zero = (result == 0) & (reference == 0)
-            np.testing.assert_array_equal(np.signbit(result)[zero], np.signbit(reference)[zero], f"{op_case.name} {note}: the sign of zero")
+            np.testing.assert_array_equal(
+                np.signbit(result)[zero], np.signbit(reference)[zero], f"{op_case.name} {note}: the sign of zero"
+            )
 
 
 @pytest.mark.parametrize("op_case", by_name(c for c in CASES if c.special == "lanes"))
@@ -70,7 +75,7 @@ def test_one_special_value_at_every_place_of_a_row(op_case, dtype):
         for value in specials(dtype)[:3]:
             (array,) = draw(op_case, ((n, n),), dtype)
             np.fill_diagonal(array, value)
-            op_cases.assert_matches(op_case, [array], run_arrays(op_case, [array]), f"{value} in {n}")
+            op_checks.assert_matches(op_case, [array], run_arrays(op_case, [array]), f"{value} in {n}")
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -181,7 +186,7 @@ def converted(x, dtype):
         return x.astype(dtype)
 
 
-@pytest.mark.parametrize(("source", "target"), list(itertools.product(op_cases.ANY, op_cases.ANY)))
+@pytest.mark.parametrize(("source", "target"), list(itertools.product(ANY, ANY)))
 def test_conversion(source, target, rng):
     x = rng.integers(-300, 300, 67).astype(source)
     if x.dtype.kind == "f":
@@ -221,7 +226,10 @@ def test_output_may_be_an_input(dtype, rng):
             np.testing.assert_array_equal(pair[which], fresh, name)
     for name in kernels.__all__:
         kernel = getattr(kernels, name)
-        if name.endswith("_forward") and [f[:2] for f in kernel.fields if f[1] != "size"] == [("y", "array"), ("x", "array")]:
+        if name.endswith("_forward") and [f[:2] for f in kernel.fields if f[1] != "size"] == [
+            ("y", "array"),
+            ("x", "array"),
+        ]:
             x = a[:1000].reshape(10, 100).copy()
             fresh = kernel(x)
             np.testing.assert_array_equal(kernel(x, out=x), fresh, name)

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import op_cases
+import op_checks
 import pytest
-from op_cases import CASES, digest, draw, gradients, run_arrays
+from op_cases import CASES
+from op_checks import digest, draw, gradients, run_arrays
 
 from nncore._core.kernels import ISA, isas
 
@@ -28,7 +29,7 @@ def by_case(**wanted):
 @pytest.mark.parametrize(("op_case", "shapes", "dtype"), SETTINGS)
 def test_reference(op_case, shapes, dtype):
     arrays = draw(op_case, shapes, dtype)
-    op_cases.assert_matches(op_case, arrays, run_arrays(op_case, arrays), dtype)
+    op_checks.assert_matches(op_case, arrays, run_arrays(op_case, arrays), dtype)
 
 
 @pytest.mark.parametrize("op_case", by_case())
@@ -47,7 +48,10 @@ def test_any_number_of_threads(op_case, set_threads):
 def layouts(array):
     """(name, array with the same elements) in other places and orders of memory."""
     yield "columns first", np.asarray(array, order="F")
-    yield "offset", np.concatenate([array.reshape(-1)[:1], array.reshape(-1)])[1:].reshape(array.shape) if array.size else array
+    yield (
+        "offset",
+        np.concatenate([array.reshape(-1)[:1], array.reshape(-1)])[1:].reshape(array.shape) if array.size else array,
+    )
     raw = np.zeros(array.nbytes + 1, np.uint8)[1:].view()
     misaligned = np.ndarray(array.shape, array.dtype, raw.data)
     misaligned[...] = array
@@ -83,9 +87,9 @@ def test_any_layout(op_case):
 @pytest.mark.parametrize("isa", [isa for isa in isas() if isa != ISA])
 def test_every_isa(isa):
     """The same bits on every ISA that this CPU can run."""
-    script = Path(op_cases.__file__)
+    script = Path(op_checks.__file__)
     environment = {**os.environ, "NNCORE_ISA": isa, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True)
-    theirs, ours = json.loads(done.stdout), op_cases.digests()
+    theirs, ours = json.loads(done.stdout), op_checks.digests()
     assert theirs.keys() == ours.keys()
     assert [key for key in ours if ours[key] != theirs[key]] == []

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from op_cases import CASES, as_tuple, cotangents, draw, gradients, run_arrays, wide
+from op_cases import CASES
+from op_checks import as_tuple, cotangents, draw, gradients, run_arrays, wide
 
 import nncore
 
@@ -38,7 +39,9 @@ def test_gradient_is_the_slope_of_the_reference(op_case, shapes):
 
         def total(x, k=k):
             inputs = [x if i == k else wide(a) for i, a in enumerate(arrays)]
-            return sum((y * dy).sum() for y, dy in zip(as_tuple(op_case.reference(*inputs)), weights) if y.dtype.kind == "f")
+            return sum(
+                (y * dy).sum() for y, dy in zip(as_tuple(op_case.reference(*inputs)), weights) if y.dtype.kind == "f"
+            )
 
         assert found is not None, f"argument {k} got no gradient"
         assert found.shape == arrays[k].shape

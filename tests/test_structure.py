@@ -1,4 +1,4 @@
-"""The shape of the code: every kernel has a case, a benchmark and a docstring; arrows go down; one file knows threads, one sees C."""
+"""The shape of the code: what every kernel must have, that arrows go down, and that each idea has one place."""
 
 import ast
 import importlib
@@ -15,11 +15,13 @@ from nncore import kernels, ops
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "csrc").rglob("*.[ch]"))
-MODULES = sorted([*(ROOT / "nncore").rglob("*.py"), *(ROOT / "nncore").rglob("*.pyx"), *(ROOT / "nncore").rglob("*.pxd")])
+MODULES = sorted(
+    [*(ROOT / "nncore").rglob("*.py"), *(ROOT / "nncore").rglob("*.pyx"), *(ROOT / "nncore").rglob("*.pxd")]
+)
 in_checkout = pytest.mark.skipif(not SOURCES, reason="the sources are not beside the tests")
 
-# What a module may import when it is imported: what stands in rows below its own, or in its own row. Top to bottom, the way
-# of a call (docs/architecture.md, section 1).
+# Top to bottom, the way of a call (docs/architecture.md, section 1). When a module is imported it may import its own
+# package and what stands in rows below.
 LAYERS = (
     {"__main__"},
     {"cli", "bench"},
@@ -43,7 +45,9 @@ LAYERS = (
 # ---- kernels ----
 @pytest.mark.parametrize("name", kernels.__all__[1:])
 def test_every_kernel_has_a_case_and_a_docstring(name):
-    assert name in {kernel for op_case in CASES for kernel in op_case.kernels}, "no row of tests/op_cases.py names this kernel"
+    assert name in {kernel for op_case in CASES for kernel in op_case.kernels}, (
+        "no row of tests/op_cases.py names this kernel"
+    )
     kernel = getattr(kernels, name)
     assert kernel.__doc__
     assert kernel.fields
@@ -73,10 +77,18 @@ def test_python_has_the_kernels_of_the_list():
 
 # ---- docstrings ----
 def public_functions():
-    for module in (ops, nncore, nncore.nn, nncore.nn.functional, nncore.nn.init, nncore.optim, nncore.optim.lr_scheduler):
+    for module in (
+        ops,
+        nncore,
+        nncore.nn,
+        nncore.nn.functional,
+        nncore.nn.init,
+        nncore.optim,
+        nncore.optim.lr_scheduler,
+    ):
         for name in getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")]):
             thing = getattr(module, name)
-            if inspect.isfunction(thing) or inspect.isclass(thing) and thing.__module__.startswith("nncore"):
+            if inspect.isfunction(thing) or (inspect.isclass(thing) and thing.__module__.startswith("nncore")):
                 yield pytest.param(thing, id=f"{module.__name__}.{name}")
 
 
@@ -85,7 +97,9 @@ def test_public_things_say_what_they_do(thing):
     assert inspect.getdoc(thing), f"{thing.__module__}.{thing.__name__} has no docstring"
 
 
-@pytest.mark.parametrize("name", [info.name for info in pkgutil.walk_packages(nncore.__path__, "nncore.") if "__main__" not in info.name])
+@pytest.mark.parametrize(
+    "name", [info.name for info in pkgutil.walk_packages(nncore.__path__, "nncore.") if "__main__" not in info.name]
+)
 def test_modules_say_what_lives_there(name):
     assert inspect.getdoc(importlib.import_module(name))
 
@@ -139,12 +153,14 @@ def includes_of(path):
 @in_checkout
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_includes_go_down(path):
-    """No file includes a .c file, knows Python or comes back to itself; only formulas, written in `vec`, reach into a device."""
+    """No .c file is included, nothing comes back to itself or knows Python; only formulas reach into a device."""
     assert "Python.h" not in path.read_text()
     seen, waiting = {}, [path]
     while waiting:
         current = waiting.pop()
-        for name in includes_of(current) if current.name != "kernels.def" else []:  # reads the lists of elementwise.h, no more
+        for name in (
+            includes_of(current) if current.name != "kernels.def" else []
+        ):  # reads the lists of elementwise.h, no more
             assert not name.endswith(".c")
             folders = (current.parent, ROOT / "csrc/include", ROOT / "csrc", ROOT / "csrc/cpu")
             target = next((folder / name).resolve() for folder in folders if (folder / name).exists())
@@ -173,7 +189,11 @@ def test_one_file_knows_threads():
 def test_one_file_sees_c():
     declaring = [path.name for path in MODULES if 'cdef extern from "nncore.h"' in path.read_text()]
     assert declaring == ["kernels.pxd"]
-    others = [p.name for p in MODULES if p.suffix == ".pyx" and p.name != "kernels.pyx" and re.search(r"\bnn_\w+\(", p.read_text())]
+    others = [
+        p.name
+        for p in MODULES
+        if p.suffix == ".pyx" and p.name != "kernels.pyx" and re.search(r"\bnn_\w+\(", p.read_text())
+    ]
     assert others == []
 
 
@@ -189,4 +209,3 @@ def test_kernels_do_not_allocate_stop_or_ask_for_the_isa():
 def test_every_c_file_opens_with_what_it_is():
     for path in SOURCES:
         assert path.read_text().startswith("/* "), path.name
-

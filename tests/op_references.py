@@ -1,0 +1,116 @@
+"""What the ops compute, in NumPy, in whatever precision the arguments have: the references of op_cases.py."""
+
+import math
+
+import numpy as np
+
+
+@np.vectorize(otypes=[np.longdouble])
+def erf(x):
+    """By its Taylor series for |x| < 3, with digits to spare; by math.erf beyond, where it is almost 1."""
+    if x == 0 or not abs(x) < 3:
+        return x if x == 0 else np.longdouble(math.erf(x))
+    total = term = x
+    for k in range(1, 100):
+        term = -term * x * x / k
+        total = total + term / (2 * k + 1)
+    return total * 2 / np.sqrt(np.longdouble(math.pi) + np.longdouble(1.2246467991473532e-16))
+
+
+def sigmoid(x):
+    return np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-x)))
+
+
+def softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def logsumexp(x):
+    largest = x.max(-1, keepdims=True, initial=-np.inf)
+    return largest + np.log(np.exp(x - largest).sum(-1, keepdims=True))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
+    return e / e.sum(-1, keepdims=True)
+
+
+def cross_entropy(x, target, weight=None, label_smoothing=0.0, ignore_index=-100):
+    """Losses of rows."""
+    weight = np.ones(x.shape[1]) if weight is None else weight
+    nll = logsumexp(x) - x
+    safe = np.where(target == ignore_index, 0, target)
+    hard = weight[safe] * nll[np.arange(len(x)), safe]
+    smooth = (weight * nll).sum(1) / x.shape[1]
+    return np.where(target == ignore_index, 0, (1 - label_smoothing) * hard + label_smoothing * smooth)
+
+
+def patches(x, size, stride=1, padding=0, dilation=1, fill=0.0):
+    """(N, C, OH, OW, size, size): what a window sees at each place."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=fill)
+    reach = dilation * (size - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, (reach, reach), (2, 3))
+    return windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
+
+
+def conv2d(x, weight, bias, stride=1, padding=0, dilation=1, groups=1):
+    n, channels = x.shape[:2]
+    seen = patches(x, weight.shape[2], stride, padding, dilation)
+    seen = seen.reshape(n, groups, channels // groups, *seen.shape[2:])
+    weight = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+    y = np.einsum("ngchwij,gocij->ngohw", seen, weight)
+    return y.reshape(n, len(bias), *y.shape[3:]) + bias[:, None, None]
+
+
+def normalised(x, axes, eps=1e-5):
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+
+
+def gelu(x):
+    return x * (1 + erf(x / np.sqrt(x.dtype.type(2)))) / 2
+
+
+def gelu_tanh(x):
+    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def relu(x):
+    return np.where((x > 0) | np.isnan(x), x, 0)
+
+
+def silu(x):
+    return x * sigmoid(x)
+
+
+def huber(x, target):
+    error = np.abs(x - target)
+    return np.where(error <= 1, error**2 / 2, error - 0.5)
+
+
+def soft_cross_entropy(x, target):
+    return (target * (logsumexp(x) - x)).sum(-1)
+
+
+def max_pool2d(x, stride=2, padding=0):
+    return patches(x, 2, stride, padding, fill=-np.inf).max((-1, -2))
+
+
+def avg_pool2d(x, stride=2, padding=0):
+    return patches(x, 2, stride, padding).mean((-1, -2))
+
+
+def layer_norm(x, weight, bias):
+    return normalised(x, -1) * weight + bias
+
+
+def per_channel(p, x):
+    return p.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def batch_norm(x, weight, bias):
+    return normalised(x, (0, *range(2, x.ndim))) * per_channel(weight, x) + per_channel(bias, x)
+
+
+def batch_norm_inference(x, mean, var, weight, bias):
+    y = (x - per_channel(mean, x)) / np.sqrt(per_channel(var, x) + 1e-5)
+    return y * per_channel(weight, x) + per_channel(bias, x)
