@@ -88,7 +88,8 @@ static bool product(int ndim, const int64_t *shape, int64_t *result) {
     return true;
 }
 
-static bool match_named(const nn_kernel_info *info, const nn_field *f, const nn_array *array, void *args, nn_shape *leading) {
+static bool match_named(const nn_kernel_info *info, const nn_field *f, const nn_array *array, void *args,
+                        nn_shape *leading) {
     const int first = array->ndim - f->ndim;
     for (int i = 0; i < f->ndim; i++) {
         const int size = f->dims[i];
@@ -136,7 +137,8 @@ static bool broadcast_leading(const nn_field *f, const nn_array *array, nn_shape
     return true;
 }
 
-static bool fill_view(const nn_kernel_info *info, const nn_field *f, const nn_array *array, void *args, const nn_shape *leading) {
+static bool fill_view(const nn_kernel_info *info, const nn_field *f, const nn_array *array, void *args,
+                      const nn_shape *leading) {
     nn_view *view = (nn_view *)((char *)args + f->offset);
     const int lead = f->leading >= 0 ? leading->ndim : 0, own = array->ndim - f->ndim;
     view->data = array->data;
@@ -159,14 +161,15 @@ static bool fill_view(const nn_kernel_info *info, const nn_field *f, const nn_ar
 
 static bool is_input(const nn_field *f) { return f->flags & NN_IN; }
 
-bool nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading, nn_error *error) {
+bool nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading,
+                     nn_error *error) {
     memset(leading, 0, sizeof *leading);
     for (int i = 0; i < info->count; i++)
         if (info->fields[i].kind == NN_FIELD_COUNT) {
             leading->bound |= UINT64_C(1) << i;
             if (size_in(args, info, i) < 0 || size_in(args, info, i) > NN_MAX_COUNT)
-                return fail(error, "argument '%s' is %" PRId64 ", expected a size between 0 and 2**48", info->fields[i].name,
-                            size_in(args, info, i));
+                return fail(error, "argument '%s' is %" PRId64 ", expected a size between 0 and 2**48",
+                            info->fields[i].name, size_in(args, info, i));
         }
 
     int lead_field = -1;
@@ -232,7 +235,8 @@ bool nn_check_output(const nn_kernel_info *info, int field, const nn_array *arra
         return wrong_shape(info, f, array, args, leading, error);
     if (f->leading >= 0 && !product(s.ndim, s.shape, size_at(args, info, f->leading)))
         return fail(error, "argument '%s' has more than 2**48 elements", f->name);
-    if (f->kind == NN_FIELD_VIEW) return fill_view(info, f, array, args, &s) || wrong_shape(info, f, array, args, leading, error);
+    if (f->kind == NN_FIELD_VIEW)
+        return fill_view(info, f, array, args, &s) || wrong_shape(info, f, array, args, leading, error);
     *(void **)((char *)args + f->offset) = array->data;
     return true;
 }
@@ -240,21 +244,25 @@ bool nn_check_output(const nn_kernel_info *info, int field, const nn_array *arra
 /* ---- the check column ---- */
 bool nn_check_reduce(void *args, nn_error *error) {
     const nn_max_args *a = args;
-#define SAME_FIELDS(other) _Static_assert(offsetof(nn_max_args, inner) == offsetof(other, inner), "one check for all reductions")
+#define SAME_FIELDS(other)                                                                                             \
+    _Static_assert(offsetof(nn_max_args, inner) == offsetof(other, inner), "one check for all reductions")
     SAME_FIELDS(nn_min_args);
     SAME_FIELDS(nn_argmax_args);
     SAME_FIELDS(nn_argmin_args);
 #undef SAME_FIELDS
     if (a->n == 0 && a->outer > 0 && a->inner > 0)
-        return fail(error, "argument 'x' has shape (%" PRId64 ", 0, %" PRId64 "), expected at least one element to reduce", a->outer,
-                    a->inner);
+        return fail(error,
+                    "argument 'x' has shape (%" PRId64 ", 0, %" PRId64 "), expected at least one element to reduce",
+                    a->outer, a->inner);
     return true;
 }
 
-static bool check_range(const char *name, const int64_t *index, int64_t n, int64_t limit, const int64_t *ignored, nn_error *error) {
+static bool check_range(const char *name, const int64_t *index, int64_t n, int64_t limit, const int64_t *ignored,
+                        nn_error *error) {
     for (int64_t i = 0; i < n; i++)
         if ((uint64_t)index[i] >= (uint64_t)limit && !(ignored && index[i] == *ignored))
-            return fail(error, "argument '%s' holds %" PRId64 " at position %" PRId64 ", expected 0 <= index < %" PRId64, name,
+            return fail(error,
+                        "argument '%s' holds %" PRId64 " at position %" PRId64 ", expected 0 <= index < %" PRId64, name,
                         index[i], i, limit);
     return true;
 }
@@ -270,7 +278,8 @@ bool nn_check_scatter_add_rows(void *args, nn_error *error) {
 }
 
 static bool check_unit_interval(const char *name, double value, nn_error *error) {
-    if (!(value >= 0 && value <= 1)) return fail(error, "argument '%s' is %g, expected 0 <= %s <= 1", name, value, name);
+    if (!(value >= 0 && value <= 1))
+        return fail(error, "argument '%s' is %g, expected 0 <= %s <= 1", name, value, name);
     return true;
 }
 
@@ -286,7 +295,9 @@ bool nn_check_cross_entropy_backward(void *args, nn_error *error) {
            check_range("target", a->target, a->rows, a->cols, &a->ignore_index, error);
 }
 
-bool nn_check_dropout(void *args, nn_error *error) { return check_unit_interval("p", ((nn_dropout_args *)args)->p, error); }
+bool nn_check_dropout(void *args, nn_error *error) {
+    return check_unit_interval("p", ((nn_dropout_args *)args)->p, error);
+}
 
 static bool check_activation(int64_t activation, nn_error *error) {
     if (activation < 0 || activation >= NN_ACT_COUNT)
@@ -301,7 +312,8 @@ bool nn_check_linear_forward(void *args, nn_error *error) {
 bool nn_check_batch_norm_forward(void *args, nn_error *error) {
     const nn_batch_norm_forward_args *a = args;
     if (a->rows < 2 && a->C > 0)
-        return fail(error, "argument 'x' has %" PRId64 " value per channel, expected more than 1 when training", a->rows);
+        return fail(error, "argument 'x' has %" PRId64 " value per channel, expected more than 1 when training",
+                    a->rows);
     return true;
 }
 
@@ -315,8 +327,8 @@ static bool check_parameter(const char *name, int64_t value, int64_t least, nn_e
 }
 
 /* positions = (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1 */
-static bool window_positions(const char *axis, int64_t size, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
-                             int64_t *positions, nn_error *error) {
+static bool window_positions(const char *axis, int64_t size, int64_t kernel, int64_t stride, int64_t padding,
+                             int64_t dilation, int64_t *positions, nn_error *error) {
     if (!check_parameter("kernel_size", kernel, 1, error) || !check_parameter("stride", stride, 1, error) ||
         !check_parameter("padding", padding, 0, error) || !check_parameter("dilation", dilation, 1, error))
         return false;
@@ -332,12 +344,16 @@ static bool window_positions(const char *axis, int64_t size, int64_t kernel, int
 
 static bool check_channels(int64_t O, int64_t I, int64_t KH, int64_t KW, int64_t C, int64_t groups, nn_error *error) {
     if (!check_parameter("groups", groups, 1, error)) return false;
-    if (C % groups) return fail(error, "argument 'groups' is %" PRId64 ", expected a divisor of the %" PRId64 " input channels", groups, C);
-    if (O % groups) return fail(error, "argument 'groups' is %" PRId64 ", expected a divisor of the %" PRId64 " output channels", groups, O);
+    if (C % groups)
+        return fail(error, "argument 'groups' is %" PRId64 ", expected a divisor of the %" PRId64 " input channels",
+                    groups, C);
+    if (O % groups)
+        return fail(error, "argument 'groups' is %" PRId64 ", expected a divisor of the %" PRId64 " output channels",
+                    groups, O);
     if (I != C / groups)
         return fail(error,
-                    "argument 'weight' has shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "), expected %" PRId64
-                    " input channels (groups=%" PRId64 "), got %" PRId64,
+                    "argument 'weight' has shape (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64
+                    "), expected %" PRId64 " input channels (groups=%" PRId64 "), got %" PRId64,
                     O, I, KH, KW, C / groups, groups, I);
     return true;
 }
@@ -353,8 +369,9 @@ bool nn_check_conv2d_forward(void *args, nn_error *error) {
 /* dy must have the shape that the forward pass gave. */
 static bool check_gradient(int64_t OH, int64_t OW, int64_t got_h, int64_t got_w, nn_error *error) {
     if (OH != got_h || OW != got_w)
-        return fail(error, "argument 'dy' has height and width (%" PRId64 ", %" PRId64 "), expected (%" PRId64 ", %" PRId64 ")", got_h,
-                    got_w, OH, OW);
+        return fail(
+            error, "argument 'dy' has height and width (%" PRId64 ", %" PRId64 "), expected (%" PRId64 ", %" PRId64 ")",
+            got_h, got_w, OH, OW);
     return true;
 }
 
@@ -367,12 +384,16 @@ bool nn_check_conv2d_backward(void *args, nn_error *error) {
            check_gradient(OH, OW, a->OH, a->OW, error);
 }
 
-static bool check_pool_window(int64_t kernel_h, int64_t kernel_w, int64_t padding_h, int64_t padding_w, nn_error *error) {
+static bool check_pool_window(int64_t kernel_h, int64_t kernel_w, int64_t padding_h, int64_t padding_w,
+                              nn_error *error) {
     if (padding_h > kernel_h / 2 || padding_w > kernel_w / 2)
-        return fail(error, "argument 'padding' is (%" PRId64 ", %" PRId64 "), expected at most half of kernel_size (%" PRId64 ", %" PRId64 ")",
+        return fail(error,
+                    "argument 'padding' is (%" PRId64 ", %" PRId64 "), expected at most half of kernel_size (%" PRId64
+                    ", %" PRId64 ")",
                     padding_h, padding_w, kernel_h, kernel_w);
     if (kernel_h > INT32_MAX / kernel_w) /* max_pool2d numbers them */
-        return fail(error, "argument 'kernel_size' is (%" PRId64 ", %" PRId64 "), expected less than 2**31 positions", kernel_h, kernel_w);
+        return fail(error, "argument 'kernel_size' is (%" PRId64 ", %" PRId64 "), expected less than 2**31 positions",
+                    kernel_h, kernel_w);
     return true;
 }
 
@@ -388,7 +409,8 @@ bool nn_check_max_pool2d_backward(void *args, nn_error *error) {
     int64_t OH = 0, OW = 0; /* index needs no check: the kernel compares it, it never addresses memory with it */
     return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, a->dilation_h, &OH, error) &&
            window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, a->dilation_w, &OW, error) &&
-           check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) && check_gradient(OH, OW, a->OH, a->OW, error);
+           check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) &&
+           check_gradient(OH, OW, a->OH, a->OW, error);
 }
 
 bool nn_check_avg_pool2d_forward(void *args, nn_error *error) {
@@ -403,5 +425,6 @@ bool nn_check_avg_pool2d_backward(void *args, nn_error *error) {
     int64_t OH = 0, OW = 0;
     return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, 1, &OH, error) &&
            window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, 1, &OW, error) &&
-           check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) && check_gradient(OH, OW, a->OH, a->OW, error);
+           check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) &&
+           check_gradient(OH, OW, a->OH, a->OW, error);
 }

@@ -22,8 +22,8 @@ static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_
 REGISTER(f32, avx512)
 REGISTER(f64, avx512)
 static bool has_avx512(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && has_avx2();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && has_avx2();
 }
 #endif
 
@@ -64,18 +64,19 @@ enum { REAL = NN_REAL_TYPE, ANYTYPE = NN_ANY_TYPE, I64 = NN_i64, I32 = NN_i32, B
 enum { FLOAT = false, ANY = true };
 
 /* work and check of each row */
-#define NN_KERNEL(types, name, check, work_, doc, ...)                                                         \
-    static double work_of_##name(const void *args) {                                                           \
-        const nn_##name##_args *a = args;                                                                      \
-        (void)a;                                                                                               \
-        return work_;                                                                                          \
+#define NN_KERNEL(types, name, check, work_, doc, ...)                                                                 \
+    static double work_of_##name(const void *args) {                                                                   \
+        const nn_##name##_args *a = args;                                                                              \
+        (void)a;                                                                                                       \
+        return work_;                                                                                                  \
     }
 #include "kernels.def"
 
 static nn_kernel_info infos[NN_KERNEL_COUNT];
 
 static void fill_info(nn_kernel_info *info, const char *name, const char *doc, bool any_dtype, size_t size,
-                      double (*work)(const void *), bool (*check)(void *, nn_error *), const nn_field *fields, int count) {
+                      double (*work)(const void *), bool (*check)(void *, nn_error *), const nn_field *fields,
+                      int count) {
     info->name = name;
     info->doc = doc;
     info->any_dtype = any_dtype;
@@ -113,21 +114,23 @@ static void parse_shape(nn_kernel_info *info, nn_field *field) {
 }
 
 static void read_kernels_def(void) {
-#define NN_ARRAY(name, flags, type, ...) {#name, NN_FIELD_ARRAY, flags, type, offsetof(row, name), #__VA_ARGS__, 0, 0, {0}},
-#define NN_VIEW(name, flags, type, ...) {#name, NN_FIELD_VIEW, flags, type, offsetof(row, name), #__VA_ARGS__, 0, 0, {0}},
+#define NN_ARRAY(name, flags, type, ...)                                                                               \
+    {#name, NN_FIELD_ARRAY, flags, type, offsetof(row, name), #__VA_ARGS__, 0, 0, {0}},
+#define NN_VIEW(name, flags, type, ...)                                                                                \
+    {#name, NN_FIELD_VIEW, flags, type, offsetof(row, name), #__VA_ARGS__, 0, 0, {0}},
 #define NN_LIST(name, flags, type) {#name, NN_FIELD_LIST, flags, type, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_REAL(name) {#name, NN_FIELD_REAL, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_INT(name) {#name, NN_FIELD_INT, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_SIZE(name) {#name, NN_FIELD_SIZE, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_COUNT(name) {#name, NN_FIELD_COUNT, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_SIZES(name) {#name, NN_FIELD_SIZES, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
-#define NN_KERNEL(types, kernel, check, work, doc, ...)                                                        \
-    {                                                                                                          \
-        typedef nn_##kernel##_args row;                                                                        \
-        static const nn_field fields[] = {__VA_ARGS__};                                                        \
-        _Static_assert(sizeof fields / sizeof fields[0] <= NN_MAX_FIELDS, "too many fields");                  \
-        fill_info(&infos[NN_KERNEL_##kernel], #kernel, doc, types, sizeof(row), work_of_##kernel, check, fields, \
-                  sizeof fields / sizeof fields[0]);                                                           \
+#define NN_KERNEL(types, kernel, check, work, doc, ...)                                                                \
+    {                                                                                                                  \
+        typedef nn_##kernel##_args row;                                                                                \
+        static const nn_field fields[] = {__VA_ARGS__};                                                                \
+        _Static_assert(sizeof fields / sizeof fields[0] <= NN_MAX_FIELDS, "too many fields");                          \
+        fill_info(&infos[NN_KERNEL_##kernel], #kernel, doc, types, sizeof(row), work_of_##kernel, check, fields,       \
+                  sizeof fields / sizeof fields[0]);                                                                   \
     }
 #include "kernels.def"
     for (int k = 0; k < NN_KERNEL_COUNT; k++)

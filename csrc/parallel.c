@@ -1,7 +1,8 @@
 /* The one file that knows threads.
  *
  * A kernel runs as a team: every rank calls it once and computes its own share. The team is as large as the work is
- * worth, so small kernels run on the calling thread and pay nothing. Results never depend on the team (docs/numerics.md).
+ * worth, so small kernels run on the calling thread and pay nothing. Results never depend on the team
+ * (docs/numerics.md).
  *
  * After fork() the child runs every team serially: libgomp cannot be entered in a child whose parent has used it
  * (GCC bug 52303), and by the numeric contract the bits are the same.
@@ -36,8 +37,7 @@ static block *free_blocks = NULL;
 static atomic_flag blocks_lock = ATOMIC_FLAG_INIT;
 
 static void lock_blocks(void) {
-    while (atomic_flag_test_and_set_explicit(&blocks_lock, memory_order_acquire)) {
-    }
+    while (atomic_flag_test_and_set_explicit(&blocks_lock, memory_order_acquire)) {}
 }
 static void unlock_blocks(void) { atomic_flag_clear_explicit(&blocks_lock, memory_order_release); }
 

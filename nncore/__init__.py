@@ -7,14 +7,13 @@ kernels themselves, for NumPy arrays.
 import importlib
 from typing import TYPE_CHECKING
 
-from nncore import autograd, config, cuda, kernels, random
+from nncore import autograd, config, cuda, kernels, ops, random
 from nncore._core.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from nncore._core.tensor import DTYPES
 from nncore._device import device
 from nncore._tensor import Tensor
 from nncore.config import get_num_threads, set_num_threads, show_config
 from nncore.ops import *  # noqa: F403
-from nncore.ops import __all__ as _ops
 from nncore.random import Generator, default_generator, get_rng_state, manual_seed, set_rng_state
 
 if TYPE_CHECKING:
@@ -26,45 +25,20 @@ __version__ = "0.1.0"
 
 float32, float64, int64, int32, uint8, bool = DTYPES
 float, double, long, int = float32, float64, int64, int32
-concat = concatenate = cat  # noqa: F405
-multiply, subtract, divide, true_divide, absolute, negative, clip = mul, sub, div, div, abs, neg, clamp  # noqa: F405
+concat = concatenate = ops.cat
+multiply, subtract, divide, true_divide = ops.mul, ops.sub, ops.div, ops.div
+absolute, negative, clip = ops.abs, ops.neg, ops.clamp
 
 _LAZY_MODULES = ("data", "datasets", "information", "io", "keras", "models", "nn", "optim", "training", "utils", "viz")
 _LAZY_NAMES = {"Model": "nncore.training", "save": "nncore.io", "load": "nncore.io"}
 
 __all__ = [
-    "DTYPES",
-    "Generator",
-    "Model",
-    "Tensor",
-    "autograd",
-    "config",
-    "cuda",
-    "default_generator",
-    "device",
-    "enable_grad",
-    "float32",
-    "float64",
-    "get_num_threads",
-    "get_rng_state",
-    "inference_mode",
-    "int32",
-    "int64",
-    "is_grad_enabled",
-    "kernels",
-    "load",
-    "manual_seed",
-    "no_grad",
-    "random",
-    "save",
-    "set_grad_enabled",
-    "set_num_threads",
-    "set_rng_state",
-    "show_config",
-    "uint8",
-    *_LAZY_MODULES,
-    *_ops,
-]
+    "DTYPES", "Generator", "Model", "Tensor", "autograd", "config", "cuda", "data", "datasets", "default_generator", "device",
+    "enable_grad", "float32", "float64", "get_num_threads", "get_rng_state", "inference_mode", "information", "int32", "int64", "io",
+    "is_grad_enabled", "keras", "kernels", "load", "manual_seed", "models", "nn", "no_grad", "optim", "random", "save",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "show_config", "training", "uint8", "utils", "viz",
+]  # fmt: skip
+__all__ += ops.__all__
 
 
 def __getattr__(name):

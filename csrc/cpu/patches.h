@@ -11,12 +11,12 @@
 /* Row (n, ph, pw) is the patch of KH x KW positions, C channels each, that starts at
  * h = start_h + ph * step_h, w = start_w + pw * step_w. Outside the image there are zeros. */
 typedef struct {
-    const real *image;    /* N images, from the group's first channel */
-    int64_t H, W, pixel;  /* size; elements from pixel to pixel */
-    int64_t PH, PW;       /* patches per image */
-    int64_t KH, KW, C;    /* size of a patch */
+    const real *image;   /* N images, from the group's first channel */
+    int64_t H, W, pixel; /* size; elements from pixel to pixel */
+    int64_t PH, PW;      /* patches per image */
+    int64_t KH, KW, C;   /* size of a patch */
     int64_t start_h, start_w, step_h, step_w, dilation_h, dilation_w;
-    int64_t first_row;    /* this patch is row 0 */
+    int64_t first_row; /* this patch is row 0 */
 } patches;
 
 static const real zeros[NN_KC];

@@ -6,8 +6,8 @@ void NN_FN(register)(nn_kernels *table);
 #define ISA_TEXT_(isa) #isa
 #define ISA_TEXT(isa) ISA_TEXT_(isa)
 
-#define ROW(name)                                                                                              \
-    table->fn[NN_KERNEL_##name] = NN_FN(name);                                                                 \
+#define ROW(name)                                                                                                      \
+    table->fn[NN_KERNEL_##name] = NN_FN(name);                                                                         \
     table->isa[NN_KERNEL_##name] = ISA_TEXT(NN_ISA);
 #define ROW_ANY(name) ROW(name)
 #if NN_IS_FLOAT

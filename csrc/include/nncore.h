@@ -17,12 +17,12 @@
 #define NN_SCRATCH (1 << 20)            /* bytes of scratch memory per rank */
 
 /* ---- dtypes: NN_DTYPE(suffix, C type, NumPy/PyTorch name) -------------------------------------------------- */
-#define NN_DTYPES(X)                                                                                           \
-    X(f32, float, float32)                                                                                     \
-    X(f64, double, float64)                                                                                    \
-    X(i64, int64_t, int64)                                                                                     \
-    X(i32, int32_t, int32)                                                                                     \
-    X(u8, uint8_t, uint8)                                                                                      \
+#define NN_DTYPES(X)                                                                                                   \
+    X(f32, float, float32)                                                                                             \
+    X(f64, double, float64)                                                                                            \
+    X(i64, int64_t, int64)                                                                                             \
+    X(i32, int32_t, int32)                                                                                             \
+    X(u8, uint8_t, uint8)                                                                                              \
     X(b8, bool, bool)
 
 typedef enum {
@@ -74,7 +74,16 @@ enum { /* what a field of kernels.def says about an array */
 
 enum { NN_REAL_TYPE = -1, NN_ANY_TYPE = -2 }; /* field dtype: the table's own, any; otherwise an nn_dtype */
 
-typedef enum { NN_FIELD_ARRAY, NN_FIELD_VIEW, NN_FIELD_LIST, NN_FIELD_REAL, NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_COUNT, NN_FIELD_SIZES } nn_field_kind;
+typedef enum {
+    NN_FIELD_ARRAY,
+    NN_FIELD_VIEW,
+    NN_FIELD_LIST,
+    NN_FIELD_REAL,
+    NN_FIELD_INT,
+    NN_FIELD_SIZE,
+    NN_FIELD_COUNT,
+    NN_FIELD_SIZES
+} nn_field_kind;
 
 #define NN_ARRAY(name, flags, type, ...) void *name;
 #define NN_VIEW(name, flags, type, ...) nn_view name;
@@ -84,7 +93,10 @@ typedef enum { NN_FIELD_ARRAY, NN_FIELD_VIEW, NN_FIELD_LIST, NN_FIELD_REAL, NN_F
 #define NN_SIZE(name) int64_t name;
 #define NN_COUNT(name) int64_t name;
 #define NN_SIZES(name) const int64_t *name;
-#define NN_KERNEL(types, name, check, work, doc, ...) typedef struct { __VA_ARGS__ } nn_##name##_args;
+#define NN_KERNEL(types, name, check, work, doc, ...)                                                                  \
+    typedef struct {                                                                                                   \
+        __VA_ARGS__                                                                                                    \
+    } nn_##name##_args;
 #include "../kernels.def"
 #undef NN_ARRAY
 #undef NN_VIEW
@@ -110,13 +122,13 @@ typedef struct {
 /* ---- what kernels.def says, at run time -------------------------------------------------------------------- */
 typedef struct {
     const char *name;
-    int kind;          /* nn_field_kind */
-    int flags;         /* NN_IN, NN_OUT, ... */
-    int dtype;         /* nn_dtype, NN_REAL_TYPE or NN_ANY_TYPE */
-    size_t offset;     /* in the argument block */
-    const char *shape; /* "rows..., cols" as written in kernels.def */
-    int leading;       /* field that holds the product of the leading dimensions, or -1 */
-    int ndim;          /* named dimensions after the leading ones */
+    int kind;             /* nn_field_kind */
+    int flags;            /* NN_IN, NN_OUT, ... */
+    int dtype;            /* nn_dtype, NN_REAL_TYPE or NN_ANY_TYPE */
+    size_t offset;        /* in the argument block */
+    const char *shape;    /* "rows..., cols" as written in kernels.def */
+    int leading;          /* field that holds the product of the leading dimensions, or -1 */
+    int ndim;             /* named dimensions after the leading ones */
     int dims[NN_MAX_DIM]; /* fields that hold them */
 } nn_field;
 
@@ -134,8 +146,8 @@ typedef struct {
     bool (*check)(void *args, nn_error *error);
 } nn_kernel_info;
 
-/* Read kernels.def, fill the tables from baseline up to the best ISA of this CPU (or of `cap`, if not NULL). Returns the
- * name of that ISA, or NULL if `cap` names none. Called once, before anything else. */
+/* Read kernels.def, fill the tables from baseline up to the best ISA of this CPU (or of `cap`, if not NULL). Returns
+ * the name of that ISA, or NULL if `cap` names none. Called once, before anything else. */
 const char *nn_init(const char *cap);
 const nn_kernel_info *nn_info(int kernel);
 const nn_kernels *nn_table(int dtype);
@@ -159,11 +171,15 @@ typedef struct {
     bool has_leading;
 } nn_shape; /* of the leading dimensions, and which sizes are known */
 
-/* Match the inputs in arrays[field] with the row's shapes; write pointers, views and sizes into args; run the row's check. */
-bool nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading, nn_error *error);
-/* The shape that output `field` must have; to be called after nn_check_inputs. Returns its ndim, or -1 (too large, or unknown). */
+/* Match the inputs in arrays[field] with the row's shapes; write pointers, views and sizes into args; run the row's
+ * check. */
+bool nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading,
+                     nn_error *error);
+/* The shape that output `field` must have; to be called after nn_check_inputs. Returns its ndim, or -1 (too large, or
+ * unknown). */
 int nn_output_shape(const nn_kernel_info *info, int field, const void *args, const nn_shape *leading, int64_t *shape);
-bool nn_check_output(const nn_kernel_info *info, int field, const nn_array *array, void *args, const nn_shape *leading, nn_error *error);
+bool nn_check_output(const nn_kernel_info *info, int field, const nn_array *array, void *args, const nn_shape *leading,
+                     nn_error *error);
 
 /* ---- running ------------------------------------------------------------------------------------------------ */
 /* Run a kernel on as many threads as `work` is worth. False if scratch memory could not be had. */

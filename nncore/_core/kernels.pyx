@@ -71,7 +71,7 @@ cdef int[4] HWIO_ORDER = [2, 3, 1, 0]
 cdef inline bint _is_dense(cnp.ndarray a) noexcept:
     """Whether some order of the axes is dense in memory, without overlap."""
     cdef int order[NN_MAX_DIM]
-    cdef int ndim = cnp.PyArray_NDIM(a), i, j, axis
+    cdef int ndim = cnp.PyArray_NDIM(a), i, j
     if ndim > NN_MAX_DIM:
         return False
     for i in range(ndim):  # insertion sort of the axes by stride, largest first
@@ -532,7 +532,8 @@ cdef class Kernel:
                         first = <cnp.ndarray?> args[0][j]
                         array = self._array(i, values[j], &dtype)
                         if not _same_shape(array, first):
-                            self._refuse(i, f"has an array {j} of shape {_shape(array)}", f"{_shape(first)} as in '{self.names[0]}'", ValueError)
+                            self._refuse(i, f"has an array {j} of shape {_shape(array)}",
+                                         f"{_shape(first)} as in '{self.names[0]}'", ValueError)
                         if f.flags & NN_OUT and not cnp.PyArray_ISWRITEABLE(array):
                             self._refuse(i, f"has a read-only array {j}", "arrays to write to", ValueError)
                         if not _same_layout(array, first) or not cnp.PyArray_ISALIGNED(array) or not _is_dense(array):

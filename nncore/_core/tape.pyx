@@ -205,7 +205,7 @@ cdef dict _walk(list roots, bint retain_graph, dict wanted):
     cdef dict leaves = {}     # leaf -> gradient
     cdef dict pending = {}    # node -> list of gradients of its outputs
     cdef list heap = []
-    cdef Node node, below
+    cdef Node node
     cdef TensorBase t
     cdef int i
     found = {} if wanted is None else wanted

@@ -5,11 +5,36 @@ here touches an element.
 """
 
 # ruff: noqa: E402, F403
-from nncore.ops import broadcast, conv, create, indexing, lookup, loss, norm, pointwise, products, random, reduce, shape, softmaxes
+from nncore.ops import (
+    broadcast,
+    conv,
+    create,
+    indexing,
+    lookup,
+    loss,
+    normalization,
+    pointwise,
+    products,
+    random,
+    reduce,
+    shape,
+    softmaxes,
+)
 
 __all__ = ["as_tensor", "default_dtype", "set_default_dtype"]
-for _module in (broadcast, conv, create, indexing, lookup, loss, norm, pointwise, products, random, reduce, shape, softmaxes):
-    __all__ += _module.__all__
+__all__ += broadcast.__all__
+__all__ += conv.__all__
+__all__ += create.__all__
+__all__ += indexing.__all__
+__all__ += lookup.__all__
+__all__ += loss.__all__
+__all__ += normalization.__all__
+__all__ += pointwise.__all__
+__all__ += products.__all__
+__all__ += random.__all__
+__all__ += reduce.__all__
+__all__ += shape.__all__
+__all__ += softmaxes.__all__
 
 from nncore.ops.broadcast import *
 from nncore.ops.conv import *
@@ -18,7 +43,7 @@ from nncore.ops.create import *
 from nncore.ops.indexing import *
 from nncore.ops.lookup import *
 from nncore.ops.loss import *
-from nncore.ops.norm import *
+from nncore.ops.normalization import *
 from nncore.ops.pointwise import *
 from nncore.ops.products import *
 from nncore.ops.random import *
