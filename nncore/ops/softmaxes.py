@@ -1,7 +1,5 @@
 """Softmax and its logarithm."""
 
-import numpy as np
-
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import as_float
@@ -16,13 +14,15 @@ def _along(name):
         if x.array.ndim == 0:
             return apply(x.reshape(1), 0).reshape(())
         (d,) = normalize_dims(name, dim, x.array.ndim)
-        y = forward(np.moveaxis(x.array, d, -1))
+        if d != x.array.ndim - 1:  # rows lie along the last dimension
+            return apply(x.transpose(d, -1), -1).transpose(d, -1)
+        y = forward(x.array)
 
         def vjp(needs, dy):
-            return np.moveaxis(backward(np.moveaxis(dy, d, -1), y), -1, d)
+            return backward(dy, y)
 
         vjp.__qualname__ = name
-        return record(np.moveaxis(y, -1, d), (x,), vjp, (True,))
+        return record(y, (x,), vjp, (True,))
 
     return apply
 

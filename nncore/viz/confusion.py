@@ -1,4 +1,4 @@
-"""Which class was taken for which, as a table for the terminal. The counts come from nncore.training.metrics."""
+"""Which class was taken for which, as a table for the terminal. The counts come from nncore.training."""
 
 from collections.abc import Sequence
 
