@@ -161,6 +161,36 @@ def test_few_long_sums_are_shared_without_changing_bits(set_threads, rng):
             np.testing.assert_array_equal(other, results[0])
 
 
+@pytest.mark.parametrize("dtype", ANY)
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 4095, 4097, 12_300])
+def test_the_first_of_equal_extremes_wins(dtype, n, threads, rng):
+    """In rows and down columns, within and across chunks; among NaN, the first of them."""
+    x = rng.integers(0, 3, (6, n)).astype(dtype)
+    x[1, n // 2 :] = 3
+    x[2] = 1
+    if x.dtype.kind == "f":
+        x[3, n // 2 :: 7] = np.nan
+        x[4] = np.where(np.arange(n) % 2, 0.0, -0.0)
+    for name in ("argmax", "argmin"):
+        expected = getattr(np, name)(x, 1)
+        kernel = getattr(kernels, name)
+        np.testing.assert_array_equal(kernel(x[:, :, None])[:, 0], expected)
+        np.testing.assert_array_equal(kernel(x.T[None])[0], expected)
+
+
+@pytest.mark.parametrize("dtype", ANY)
+@pytest.mark.parametrize("cols", [1, 2, 15, 16, 17, 63, 64, 65, 131])
+def test_rows_are_gathered_and_scattered_back(dtype, cols, threads, rng):
+    table = rng.integers(0, 100, (37, cols)).astype(dtype)
+    index = rng.integers(0, 37, (3, 701))
+    rows = kernels.gather_rows(table, index)
+    np.testing.assert_array_equal(rows, table[index])
+    if table.dtype.kind == "f":
+        expected = np.zeros_like(table)
+        np.add.at(expected, index.reshape(-1), rows.reshape(-1, cols))
+        np.testing.assert_array_equal(kernels.scatter_add_rows(rows, index, 37), expected)
+
+
 # ---- integers and conversions ----
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
 def test_integers_wrap(dtype):
