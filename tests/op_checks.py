@@ -139,7 +139,7 @@ def digests():
     """{case-dtype-shapes: digest of results and gradients}, the same on every ISA."""
     result = {}
     for op_case in CASES:
-        settings = [*op_case.shapes, *(op_case.sized(n) for n in (1, 17, 67) if op_case.sized)]
+        settings = [*op_case.shapes, op_case.large, *(op_case.sized(n) for n in (1, 17, 67) if op_case.sized)]
         for dtype in FLOATS:
             for number, shapes in enumerate(settings if dtype in op_case.dtypes else ()):
                 arrays = draw(op_case, shapes, dtype)
