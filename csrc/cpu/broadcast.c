@@ -157,14 +157,21 @@ static void walk_binary(plane_fn run, void *y, size_t itemsize, const nn_view *a
     walk(&l, run, team, rank);
 }
 
+/* Before a loop whose rounds are independent: y is one of the inputs or does not overlap them. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 /* ---- y = op(a, b) ---- */
 #if NN_IS_FLOAT
 static inline real nn_add(real a, real b) { return a + b; }
 static inline real nn_sub(real a, real b) { return a - b; }
 static inline real nn_mul(real a, real b) { return a * b; }
 static inline real nn_div(real a, real b) { return a / b; }
-static inline real nn_maximum(real a, real b) { return a > b || a != a ? a : b; }
-static inline real nn_minimum(real a, real b) { return a < b || a != a ? a : b; }
+static inline real nn_maximum(real a, real b) { return (a > b) | (a != a) ? a : b; }
+static inline real nn_minimum(real a, real b) { return (a < b) | (a != a) ? a : b; }
 #else
 static inline real nn_add(real a, real b) { return (real)((uint64_t)a + (uint64_t)b); }
 static inline real nn_sub(real a, real b) { return (real)((uint64_t)a - (uint64_t)b); }
@@ -177,11 +184,13 @@ static inline real nn_minimum(real a, real b) { return a < b ? a : b; }
 #endif
 
 NN_INLINE void binary_rows(real (*op)(real, real), const plane *p, int64_t a_stride, int64_t b_stride) {
+    const int64_t n = p->n;
     for (int64_t row = 0; row < p->rows; row++) {
         real *y = (real *)(p->data[0] + row * p->row_stride[0]);
         const real *a = (const real *)(p->data[1] + row * p->row_stride[1]), a0 = *a;
         const real *b = (const real *)(p->data[2] + row * p->row_stride[2]), b0 = *b;
-        for (int64_t i = 0; i < p->n; i++)
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++)
             y[i] = op(a_stride == 0 ? a0 : a[i * a_stride], b_stride == 0 ? b0 : b[i * b_stride]);
     }
 }
@@ -246,11 +255,13 @@ NN_BINARY_FLOAT(X)
 
 /* ---- y = a is so to b ---- */
 NN_INLINE void test_rows(bool (*test)(real, real), const plane *p, int64_t a_stride, int64_t b_stride) {
+    const int64_t n = p->n;
     for (int64_t row = 0; row < p->rows; row++) {
-        bool *restrict y = (bool *)(p->data[0] + row * p->row_stride[0]);
+        bool *y = (bool *)(p->data[0] + row * p->row_stride[0]);
         const real *a = (const real *)(p->data[1] + row * p->row_stride[1]), a0 = *a;
         const real *b = (const real *)(p->data[2] + row * p->row_stride[2]), b0 = *b;
-        for (int64_t i = 0; i < p->n; i++)
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++)
             y[i] = test(a_stride == 0 ? a0 : a[i * a_stride], b_stride == 0 ? b0 : b[i * b_stride]);
     }
 }
@@ -288,12 +299,14 @@ NN_LOGIC(X)
 
 /* ---- where ---- */
 NN_INLINE void where_rows(const plane *p, int64_t condition_stride, int64_t a_stride, int64_t b_stride) {
+    const int64_t n = p->n;
     for (int64_t row = 0; row < p->rows; row++) {
         real *y = (real *)(p->data[0] + row * p->row_stride[0]);
         const uint8_t *condition = (const uint8_t *)(p->data[1] + row * p->row_stride[1]);
         const real *a = (const real *)(p->data[2] + row * p->row_stride[2]), a0 = *a;
         const real *b = (const real *)(p->data[3] + row * p->row_stride[3]), b0 = *b;
-        for (int64_t i = 0; i < p->n; i++) { /* both are read, so that it is a select and no branch */
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++) { /* both are read, so that it is a select and no branch */
             const real from_a = a_stride == 0 ? a0 : a[i * a_stride], from_b = b_stride == 0 ? b0 : b[i * b_stride];
             y[i] = condition[i * condition_stride] != 0 ? from_a : from_b;
         }
@@ -348,10 +361,12 @@ static inline real from_b8(bool x) { return (real)x; }
 typedef real (*load_fn)(const char *x);
 
 NN_INLINE void copy_rows(load_fn load, const plane *p, int64_t y_stride, int64_t x_stride) {
+    const int64_t n = p->n;
     for (int64_t row = 0; row < p->rows; row++) {
         real *y = (real *)(p->data[0] + row * p->row_stride[0]);
         const char *x = p->data[1] + row * p->row_stride[1];
-        for (int64_t i = 0; i < p->n; i++) y[i * y_stride] = load(x + i * x_stride);
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++) y[i * y_stride] = load(x + i * x_stride);
     }
 }
 

@@ -1,29 +1,40 @@
 /* gather_rows: y[n,:] = table[index[n],:].  scatter_add_rows, its gradient: y[r,:] = sum of dy[n,:] with index[n] = r.
  *
  * Shapes: table (rows, cols), index (n,) within [0, rows), y (n, cols); dy (n, cols), y (rows, cols).
- * Parallel: gather shares the flattened elements of y. scatter shares the columns where they are many, else the rows of
- *   y: every rank reads all of index and adds what falls into its own part, so nothing is written twice.
+ * Parallel: gather shares the rows of y. scatter shares the columns where they are many, else the rows of y: every rank
+ *   reads all of index and adds what falls into its own part, so nothing is written twice.
  * Numerics: gather copies. scatter adds in ascending order of n, starting at zero, whatever the team.
  * Source: the gradient of an embedding table (Bengio et al., A neural probabilistic language model, JMLR 2003).
  */
 #include "cpu.h"
 
+enum { AHEAD = 8 }; /* rows: tables are larger than the caches, and the processor cannot guess where it goes next */
+
+/* Cache lines at a time, the last one over what is there already: rows are too short for a call of memcpy to pay. */
+NN_INLINE void copy_row(real *restrict y, const real *restrict x, int64_t cols) {
+    if (cols < NN_LANES) {
+        memcpy(y, x, (size_t)cols * sizeof(real));
+        return;
+    }
+    for (int64_t i = 0; i + NN_LANES <= cols; i += NN_LANES) memcpy(y + i, x + i, NN_LANES * sizeof(real));
+    memcpy(y + cols - NN_LANES, x + cols - NN_LANES, NN_LANES * sizeof(real));
+}
+
 NN_DEFINE(gather_rows) {
     const nn_gather_rows_args *a = args;
+    const int64_t cols = a->cols;
     const real *table = a->table;
     const int64_t *index = a->index;
     real *y = a->y;
     int64_t begin, end;
-    nn_share(a->n * a->cols, NN_LANES, team, rank, &begin, &end);
-    if (a->cols == 1) {
+    nn_share(a->n, 1, team, rank, &begin, &end);
+    if (cols == 1) {
         for (int64_t i = begin; i < end; i++) y[i] = table[index[i]];
         return;
     }
-    while (begin < end) {
-        const int64_t row = begin / a->cols, col = begin % a->cols;
-        const int64_t count = a->cols - col < end - begin ? a->cols - col : end - begin;
-        memcpy(y + begin, table + index[row] * a->cols + col, (size_t)count * sizeof(real));
-        begin += count;
+    for (int64_t i = begin; i < end; i++) {
+        if (i + AHEAD < end) __builtin_prefetch(table + index[i + AHEAD] * cols);
+        copy_row(y + i * cols, table + index[i] * cols, cols);
     }
 }
 

@@ -247,21 +247,34 @@ NN_DEFINE(min) {
 static inline bool beats_max(real x, real best) { return (x > best) | (is_nan(x) & !is_nan(best)); }
 static inline bool beats_min(real x, real best) { return (x < best) | (is_nan(x) & !is_nan(best)); }
 
-NN_INLINE bool same(real a, real b) { return (a == b) | (is_nan(a) & is_nan(b)); }
-
-/* The first position of value, which is there. The position within a step is a minimum, so that it is not a branch per
- * element. */
+/* The first position of value, which is there. */
+#if NN_IS_FLOAT
 static int64_t find(real value, const real *x, int64_t n) {
-    enum { STEP = 64 };
-    int64_t i = 0;
-    for (; i + STEP <= n; i += STEP) {
-        int first = STEP;
-        for (int j = STEP - 1; j >= 0; j--) first = same(x[i + j], value) ? j : first;
-        if (first < STEP) return i + first;
+    for (int64_t i = 0;; i += NN_WIDTH) {
+        const vec v = row_load(x + i, n - i < NN_WIDTH ? n - i : NN_WIDTH);
+        const vmask found = v_or(v_eq(v, v_set1(value)), v_isnan(v)); /* a NaN is there only if value is one */
+        if (v_any(found)) return i + v_first_of(found);
     }
-    int first = STEP;
-    for (int j = (int)(n - i) - 1; j >= 0; j--) first = same(x[i + j], value) ? j : first;
-    return i + first;
+}
+#else
+static int64_t find(real value, const real *x, int64_t n) {
+    int64_t i = 0;
+    while (i < n - 1 && x[i] != value) i++;
+    return i;
+}
+#endif
+
+/* Finds the chunk first, so that memory is read once. */
+NN_INLINE int64_t find_in_row(bool (*beats)(real, real), const item *it) {
+    int64_t chunk = 0;
+    real best = it->fold->row(it->x, it->n < NN_CHUNK ? it->n : NN_CHUNK);
+    for (int64_t begin = NN_CHUNK; begin < it->n; begin += NN_CHUNK) {
+        const real value = it->fold->row(it->x + begin, it->n - begin < NN_CHUNK ? it->n - begin : NN_CHUNK);
+        if (!beats(value, best)) continue;
+        best = value;
+        chunk = begin;
+    }
+    return chunk + find(best, it->x + chunk, it->n - chunk);
 }
 
 NN_INLINE void find_columns(bool (*beats)(real, real), int64_t *restrict y, real *restrict best, const real *x,
@@ -286,7 +299,7 @@ NN_INLINE void find_all(bool (*beats)(real, real), const reduction *r, int64_t *
     for (int64_t i = begin; i < end; i++) {
         const item it = item_at(r, i, &output);
         if (it.inner == 1)
-            y[output] = find(r->fold->row(it.x, it.n), it.x, it.n);
+            y[output] = find_in_row(beats, &it);
         else
             find_columns(beats, y + output, nn_scratch(team, rank), it.x, it.n, it.inner, it.width);
     }

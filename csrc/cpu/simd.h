@@ -95,6 +95,20 @@ NN_INLINE vec v_select(vmask m, vec a, vec b) { return (vec)_mm256_blendv_pd((__
 NN_INLINE vec v_select(vmask m, vec a, vec b) { return v_from_bits((m & v_bits(a)) | (~m & v_bits(b))); }
 #endif
 #endif
+/* the first lane that is set; one is */
+#if NN_BYTES == 64
+NN_INLINE int v_first_of(vmask m) { return __builtin_ctz(m); }
+#elif NN_BYTES == 32
+NN_INLINE int v_first_of(vmask m) {
+    return __builtin_ctz((unsigned)_mm256_movemask_epi8((__m256i)m)) / (int)sizeof(real);
+}
+#else
+NN_INLINE int v_first_of(vmask m) {
+    int lane = 0;
+    while (!m[lane]) lane++;
+    return lane;
+}
+#endif
 /* the first n lanes, n in 0 .. NN_WIDTH */
 #if NN_BYTES == 64
 NN_INLINE vmask v_first(int64_t n) { return (vmask)((1u << n) - 1); }
@@ -245,8 +259,8 @@ NN_INLINE vec v_at_most(vec x, vec high) { return v_select(v_lt(high, x), high, 
 NN_INLINE vec v_clamp(vec x, vec low, vec high) { return v_at_most(v_at_least(x, low), high); }
 
 /* a if a > b, else b; NaN if either is NaN. Equal values (0 and -0) give b. */
-NN_INLINE vec v_max(vec a, vec b) { return v_select(v_or(v_gt(a, b), v_isnan(a)), a, b); }
-NN_INLINE vec v_min(vec a, vec b) { return v_select(v_or(v_lt(a, b), v_isnan(a)), a, b); }
+NN_INLINE vec v_max(vec a, vec b) { return v_select(v_isnan(a), a, v_at_least(b, a)); }
+NN_INLINE vec v_min(vec a, vec b) { return v_select(v_isnan(a), a, v_at_most(b, a)); }
 
 #if NN_IS_F32
 #define NN_SIGN_BIT INT32_MIN
