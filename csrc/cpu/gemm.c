@@ -214,9 +214,12 @@ static void pack_panels(const packer *p, real *panels, int64_t first, int64_t n,
 }
 
 /* Whether an operand is packed, of which each element is read `reads` times: not where it stays in the cache as it
- * lies. Rows along k are fetched ahead by the processor; across k, every row of a panel is a line of its own. */
+ * lies. Rows along k are fetched ahead by the processor; across k, every row of a panel is a line of its own, and what
+ * L2 does not hold is not read twice. */
 static bool worth_packing(int64_t k_stride, int64_t elements, int64_t reads) {
-    return reads > 4 && elements * (int64_t)sizeof(real) > (k_stride == 1 ? 256 << 10 : 32 << 10);
+    const int64_t bytes = elements * (int64_t)sizeof(real);
+    if (k_stride != 1 && bytes > 512 << 10) return reads > 1;
+    return reads > 5 && bytes > (k_stride == 1 ? 256 << 10 : 32 << 10);
 }
 
 /* C[row .. row+rows, column .. column+columns] for one chunk of inner indices; rows <= NN_MC. The last columns of B,
@@ -225,14 +228,14 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
                            real *panels_a, real *panels_b) {
     const nn_matrix *a = g->a, *b = g->b;
     const int64_t depth = smaller(NN_KC, g->K - k);
-    const bool pack_a = g->pack_a || worth_packing(a->column_stride, rows * depth, columns / NN_NR);
-    const bool pack_b =
-        g->pack_b || b->column_stride != 1 || worth_packing(b->row_stride, columns * depth, rows / NN_MR);
+    const int64_t panels = (columns + NN_NR - 1) / NN_NR, row_tiles = (rows + NN_MR - 1) / NN_MR;
+    const bool pack_a = g->pack_a || worth_packing(a->column_stride, rows * depth, panels);
+    const bool pack_b = g->pack_b || b->column_stride != 1 || worth_packing(b->row_stride, columns * depth, row_tiles);
     const packer a_packer =
         g->pack_a ? (packer){g->pack_a, g->a, NN_KC, NN_MR} : matrix_packer(pack_matrix_a, a, a->column_stride, NN_MR);
     const packer b_packer =
         g->pack_b ? (packer){g->pack_b, g->b, NN_KC, NN_NR} : matrix_packer(pack_matrix_b, b, b->row_stride, NN_NR);
-    const int64_t row_tiles = (rows + NN_MR - 1) / NN_MR, height = (rows + row_tiles - 1) / row_tiles;
+    const int64_t height = (rows + row_tiles - 1) / row_tiles;
     const bool last = k + depth == g->K;
     tile_args t = {.c_row = g->row_stride, .depth = depth, .first = k == 0};
 
