@@ -8,7 +8,7 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops import pointwise
-from nncore.ops.convert import BOOL, as_float, as_tensor, pair
+from nncore.ops.convert import BOOL, as_float, as_tensor, pair, saved_factors
 from nncore.ops.dims import sum_to
 
 _add, _sub, _mul, _div, _pow = (KERNELS[name] for name in ("add", "sub", "mul", "div", "pow"))
@@ -63,7 +63,6 @@ def add(a, b, alpha=1):
     def vjp(needs, dy):
         return sum_to(dy, a_shape) if needs[0] else None, sum_to(dy, b_shape) if needs[1] else None
 
-    vjp.__qualname__ = "add"
     return record(_fast(_add, a.array, b.array), (a, b), vjp)
 
 
@@ -88,7 +87,6 @@ def sub(a, b, alpha=1):
             sum_to(KERNELS["neg_forward"](dy), b_shape) if needs[1] else None,
         )
 
-    vjp.__qualname__ = "sub"
     return record(_fast(_sub, a.array, b.array), (a, b), vjp)
 
 
@@ -109,9 +107,7 @@ def mul(a, b):
             sum_to(apply(_mul, dy, a_array), b_array.shape) if needs[1] else None,
         )
 
-    vjp.__qualname__ = "mul"
-    saved = [kept for kept, other in ((b, a), (a, b)) if other.requires_grad]
-    return record(_fast(_mul, a_array, b_array), (a, b), vjp, tuple(saved))
+    return record(_fast(_mul, a_array, b_array), (a, b), vjp, saved_factors(a, b))
 
 
 def div(a, b):
@@ -132,7 +128,6 @@ def div(a, b):
         db = KERNELS["neg_forward"](apply(_mul, da, y)) if needs[1] else None  # d(a/b)/db = -(a/b)/b
         return sum_to(da, a_array.shape) if needs[0] else None, None if db is None else sum_to(db, b_array.shape)
 
-    vjp.__qualname__ = "div"
     return record(y, (a, b), vjp, (b, True) if b.requires_grad else (b,))
 
 
@@ -166,7 +161,6 @@ def pow(a, b):
             db = sum_to(apply(_mul, dy, apply(_mul, y, log_a)), b_array.shape)
         return da, db
 
-    vjp.__qualname__ = "pow"
     return record(y, (a, b), vjp, (a, b, True))
 
 
@@ -302,7 +296,6 @@ def where(condition, a, b):
             sum_to(apply(_where, c, zero, dy), b_shape) if needs[1] else None,
         )
 
-    vjp.__qualname__ = "where"
     return record(apply(_where, c, a.array, b.array), (a, b), vjp, (condition,))
 
 

@@ -2,8 +2,8 @@
 
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
-from nncore.ops.convert import as_tensor
-from nncore.ops.products import fused_activation, saved_for
+from nncore.ops.convert import as_tensor, saved_factors
+from nncore.ops.products import fused_activation
 
 _conv2d_forward, _conv2d_backward = KERNELS["conv2d_forward"], KERNELS["conv2d_backward"]
 _max_forward, _max_backward = KERNELS["max_pool2d_forward"], KERNELS["max_pool2d_backward"]
@@ -68,8 +68,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, acti
     elif padding == "same":
         padding = same_padding(weight.shape[2:], stride, dilation)
     window = (*stride, *pair("conv2d", "padding", padding), *dilation, groups)
-    recording = x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
-    code, activation_backward, afterwards = fused_activation("conv2d", activation, recording)
+    code, activation_backward, afterwards = fused_activation("conv2d", activation, (x, weight, bias))
     x_array, weight_array = x.array, weight.array
     y = _conv2d_forward(x_array, weight_array, None if bias is None else bias.array, *window, code)
 
@@ -78,9 +77,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, acti
             dy = activation_backward(dy, y)
         return _conv2d_backward(dy, x_array, weight_array, *window, want=needs)
 
-    vjp.__qualname__ = "conv2d"
-    saved = saved_for(x, weight, activation_backward is not None)
-    result = record(y, (x, weight, bias), vjp, saved)
+    saved = saved_factors(x, weight)
+    result = record(y, (x, weight, bias), vjp, saved if activation_backward is None else (*saved, True))
     return result if afterwards is None else getattr(result, afterwards)()
 
 
@@ -118,7 +116,6 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
     def vjp(needs, dy):
         return _max_backward(dy, index, *size, *window)
 
-    vjp.__qualname__ = "max_pool2d"
     return record(y, (x,), vjp)
 
 
@@ -151,7 +148,6 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, count_include_pad=True):
     def vjp(needs, dy):
         return _avg_backward(dy, *size, *window)
 
-    vjp.__qualname__ = "avg_pool2d"
     return record(y, (x,), vjp)
 
 

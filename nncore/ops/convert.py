@@ -154,3 +154,10 @@ def as_float(op, x):
     """x, an integer tensor converted to the default dtype."""
     x = x if isinstance(x, TensorBase) else as_tensor(x)
     return x if x.array.dtype.kind == "f" else cast(x, _default_dtype)
+
+
+def saved_factors(a, b):
+    """What the gradients of a product rely on: each factor, if the other needs a gradient."""
+    if a.requires_grad:
+        return (a, b) if b.requires_grad else (b,)
+    return (a,) if b.requires_grad else ()

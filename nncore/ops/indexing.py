@@ -100,7 +100,6 @@ def index(x, key):
     def vjp(needs, dy):
         return _scatter_add_rows(contiguous_array(dy).reshape(*rows.shape, cols), rows, n).reshape(array.shape)
 
-    vjp.__qualname__ = "index"
     return record(y, (x,), vjp)
 
 

@@ -61,7 +61,6 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
             None if dbias is None else dbias.reshape(normalized_shape),
         )
 
-    vjp.__qualname__ = "layer_norm"
     return record(y.reshape(shape), (x, weight, bias), vjp, (x,) if weight is None else (x, weight))
 
 
@@ -132,7 +131,6 @@ def batch_norm(
         )
         return None if dx is None else dx.transpose(to_second), dweight, dbias
 
-    vjp.__qualname__ = "batch_norm"
     return record(y.transpose(to_second), (x, weight, bias), vjp, (x,) if weight is None else (x, weight))
 
 

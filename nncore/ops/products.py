@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from nncore._core.kernels import KERNELS
-from nncore._core.tape import record
-from nncore.ops.convert import as_tensor, cast, result_dtype
+from nncore._core.tape import is_grad_enabled, record
+from nncore._core.tensor import TensorBase
+from nncore.ops.convert import as_tensor, cast, result_dtype, saved_factors
 from nncore.ops.dims import contiguous_array, sum_to
 
 _matmul, _linear_forward, _linear_backward = (KERNELS[name] for name in ("matmul", "linear_forward", "linear_backward"))
@@ -18,21 +19,18 @@ ACTIVATIONS = {None: 0, "relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "silu": 5
 _BACKWARD_FROM_OUTPUT = {name: KERNELS[f"{name}_backward"] for name in ("relu", "sigmoid", "tanh")}
 
 
-def fused_activation(op, activation, recording):
+def fused_activation(op, activation, inputs):
     """(code for the kernel, backward kernel or None, name of the op to apply afterwards or None)."""
+    if activation is None:
+        return 0, None, None
     if activation not in ACTIVATIONS:
         raise ValueError(
             f"{op}: argument 'activation' is {activation!r}, expected one of {', '.join(map(repr, ACTIVATIONS))}"
         )
-    if recording and activation is not None and activation not in _BACKWARD_FROM_OUTPUT:
+    recording = is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    if recording and activation not in _BACKWARD_FROM_OUTPUT:
         return 0, None, activation
     return ACTIVATIONS[activation], _BACKWARD_FROM_OUTPUT.get(activation), None
-
-
-def saved_for(x, weight, output):
-    """What the gradients of a product rely on: each factor, if the other needs a gradient; the output, if activated."""
-    saved = [kept for kept, other in ((weight, x), (x, weight)) if other.requires_grad]
-    return (*saved, True) if output else tuple(saved)
 
 
 def _product(a, b):
@@ -113,8 +111,7 @@ def matmul(a, b):
             db = sum_to(_product(np.swapaxes(a_matrix, -1, -2), dy), b_matrix.shape).reshape(b_shape)
         return da, db
 
-    vjp.__qualname__ = "matmul"
-    return record(y, (a, b), vjp, saved_for(a, b, False))
+    return record(y, (a, b), vjp, saved_factors(a, b))
 
 
 def mm(a, b):
@@ -182,10 +179,11 @@ def linear(x, weight, bias=None, activation=None):
         >>> nncore.linear(x, weight, activation="relu")
         tensor([[3., 0.]])
     """
-    x, weight = as_tensor(x), as_tensor(weight)
-    bias = None if bias is None else as_tensor(bias)
-    recording = x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
-    code, activation_backward, afterwards = fused_activation("linear", activation, recording)
+    if not (isinstance(x, TensorBase) and isinstance(weight, TensorBase)):
+        x, weight = as_tensor(x), as_tensor(weight)
+    if bias is not None and not isinstance(bias, TensorBase):
+        bias = as_tensor(bias)
+    code, activation_backward, afterwards = fused_activation("linear", activation, (x, weight, bias))
     x_array, weight_array = x.array, weight.array
     y = _linear_forward(x_array, weight_array, None if bias is None else bias.array, code)
 
@@ -194,9 +192,8 @@ def linear(x, weight, bias=None, activation=None):
             dy = activation_backward(dy, y)
         return _linear_backward(dy, x_array, weight_array, want=needs)
 
-    vjp.__qualname__ = "linear"
-    saved = saved_for(x, weight, activation_backward is not None)
-    result = record(y, (x, weight, bias), vjp, saved)
+    saved = saved_factors(x, weight)
+    result = record(y, (x, weight, bias), vjp, saved if activation_backward is None else (*saved, True))
     return result if afterwards is None else getattr(result, afterwards)()
 
 

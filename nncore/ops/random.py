@@ -162,7 +162,6 @@ def dropout(x, p=0.5, training=True, generator=None):
     def vjp(needs, dy):
         return _dropout(dy if dy.flags.c_contiguous else KERNELS["copy"](dy), p, seed, offset)
 
-    vjp.__qualname__ = "dropout"
     return record(_dropout(array, p, seed, offset), (x,), vjp)
 
 

@@ -50,7 +50,6 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     def vjp(needs, dy):
         return _spread(dy, dims, shape, keepdim)
 
-    vjp.__qualname__ = "sum"
     return record(reduce_array(_sum, x.array, dims, keepdim), (x,), vjp)
 
 
@@ -80,7 +79,6 @@ def mean(x, dim=None, keepdim=False):
     def vjp(needs, dy):
         return _spread(_div(dy, count), dims, shape, keepdim)
 
-    vjp.__qualname__ = "mean"
     return record(_div(reduce_array(_sum, x.array, dims, keepdim), count), (x,), vjp)
 
 
