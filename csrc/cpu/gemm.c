@@ -5,7 +5,7 @@
  * Numerics: c = sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at
  *   zero; then + bias; then the activation. Tiles, blocks, packing and the grid change none of it.
  * Source: Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008; loops as
- *   in Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015, but a panel of B is packed just before its use.
+ *   in Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015, but B is packed a few panels at a time, as they are used.
  *
  *   for each block of up to NN_MC rows
  *     for each chunk of NN_KC inner indices             pack A: NN_MC x NN_KC, stays in L2
