@@ -210,7 +210,7 @@ reduction("var", lambda x: x.var(-1), lambda x: x.var(-1, ddof=1), -1, ["sum"], 
 reduction("std", lambda x: x.std(-1), lambda x: x.std(-1, ddof=1), -1, ["sum"], ulp=20)
 reduction("logsumexp", lambda x: x.logsumexp(-1), lambda x: reference.logsumexp(x)[..., 0], -1, ["max", "sum"], scale=8,
           ulp=4)
-reduction("norm", lambda x: x.norm(), lambda x: np.sqrt(np.square(x).sum()), None, ["sum"], ulp=6)
+reduction("norm", lambda x: x.norm(), lambda x: np.sqrt(np.square(x).sum()), None, ["sum_squares", "sqrt_forward"], ulp=6)
 
 # ---- shapes and indices ----
 case("cat", lambda a, b: nncore.cat([a, b], 1), lambda a, b: np.concatenate([a, b], 1), AB,

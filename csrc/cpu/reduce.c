@@ -1,13 +1,13 @@
-/* y[o,i] = the sum, maximum or minimum over n of x[o,n,i]; argmax, argmin: the first n where it is.
+/* y[o,i] = the sum, sum of squares, maximum or minimum over n of x[o,n,i]; argmax, argmin: the first n where it is.
  *
  * Shapes: x (outer, n, inner), dense; y (outer, inner).
  * Parallel: over blocks of outputs. Where there are few outputs and n is long, sum, max and min share the chunks of n
  *   instead, in groups that are whole subtrees, so the bits do not change.
  * Numerics: n is cut into chunks, which are then folded pairwise (nn_pairwise_sum). With inner = 1 a chunk is NN_CHUNK
  *   elements in NN_LANES lanes (row.h); otherwise it is NN_KC rows, added in ascending order from zero. The error of a
- *   sum grows with log(n). Integer sums wrap. NaN wins: max and min give NaN if any element is, argmax and argmin the
- *   first NaN.
- * Source: pairwise summation, Higham, The accuracy of floating point summation, SIAM J. Sci. Comput. 14 (1993).
+ *   sum grows with log(n). A square is added by one fused multiply-add. Integer sums wrap. NaN wins: max and min give
+ * NaN if any element is, argmax and argmin the first NaN. Source: pairwise summation, Higham, The accuracy of floating
+ * point summation, SIAM J. Sci. Comput. 14 (1993).
  */
 #include "cpu.h"
 #if NN_IS_FLOAT
@@ -30,6 +30,11 @@ static inline real smaller(real a, real b) { return (a < b) | is_nan(a) ? a : b;
 
 #if NN_IS_FLOAT
 static real sum_row(const real *x, int64_t n) { return row_chunk_sum(row_add_step, x, 0, n); }
+NN_INLINE vec add_square_step(const void *x, int64_t i, int64_t n, vec accumulator) {
+    const vec value = row_load((const real *)x + i, n);
+    return v_fma(value, value, accumulator);
+}
+static real square_row(const real *x, int64_t n) { return row_chunk_sum(add_square_step, x, 0, n); }
 static real max_row(const real *x, int64_t n) { return row_max(x, n); }
 static real min_row(const real *x, int64_t n) { return row_min(x, n); }
 
@@ -54,6 +59,10 @@ NN_INLINE void fold_columns(vec (*op)(vec, vec), bool from_zero, real *out, cons
 }
 static void sum_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
     fold_columns(row_add, true, out, x, rows, inner, width);
+}
+NN_INLINE vec add_square(vec sum, vec x) { return v_fma(x, x, sum); }
+static void square_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
+    fold_columns(add_square, true, out, x, rows, inner, width);
 }
 static void max_columns(real *out, const real *x, int64_t rows, int64_t inner, int64_t width) {
     fold_columns(v_max, false, out, x, rows, inner, width);
@@ -102,6 +111,9 @@ static void sum_pair(real *left, const real *right, int64_t width) { fold_pair(a
 static void max_pair(real *left, const real *right, int64_t width) { fold_pair(larger, left, right, width); }
 static void min_pair(real *left, const real *right, int64_t width) { fold_pair(smaller, left, right, width); }
 static const fold fold_sum = {sum_row, sum_columns, sum_pair};
+#if NN_IS_FLOAT
+static const fold fold_squares = {square_row, square_columns, sum_pair};
+#endif
 static const fold fold_max = {max_row, max_columns, max_pair};
 static const fold fold_min = {min_row, min_columns, min_pair};
 
@@ -232,6 +244,13 @@ NN_DEFINE(sum) {
     const nn_sum_args *a = args;
     reduce(&(reduction){&fold_sum, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
 }
+
+#if NN_IS_FLOAT
+NN_DEFINE(sum_squares) {
+    const nn_sum_squares_args *a = args;
+    reduce(&(reduction){&fold_squares, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+}
+#endif
 
 NN_DEFINE(max) {
     const nn_max_args *a = args;

@@ -7,10 +7,11 @@ import numpy as np
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
-from nncore.ops.convert import BOOL, INT64, as_tensor, cast, constant
+from nncore.ops.convert import BOOL, INT64, as_float, as_tensor, cast, constant
 from nncore.ops.dims import normalize_dims, reduce_array, reduced_shape
 
 _sum, _max, _min, _argmax, _argmin = (KERNELS[name] for name in ("sum", "max", "min", "argmax", "argmin"))
+_sum_squares, _sqrt = KERNELS["sum_squares"], KERNELS["sqrt_forward"]
 _copy, _mul, _div, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "eq"))
 
 
@@ -302,6 +303,19 @@ def logsumexp(x, dim, keepdim=False):
     return y if keepdim else y.reshape(reduced_shape(x.array.shape, dims, False))
 
 
+def _euclidean(x, dim, keepdim):
+    x = as_float("norm", x)
+    array, dims = x.array, normalize_dims("norm", dim, x.array.ndim)
+    y = _sqrt(reduce_array(_sum_squares, array, dims, keepdim))
+
+    def vjp(needs, dy):  # x / |x|, and 0 at 0
+        slope = KERNELS["where"](_eq(y, np.zeros((), y.dtype)), np.zeros((), y.dtype), _div(dy, y))
+        return _mul(array, _spread(slope, dims, array.shape, keepdim))
+
+    vjp.__qualname__ = "norm"
+    return record(y, (x,), vjp, (x, True))
+
+
 def norm(x, p=2, dim=None, keepdim=False):
     """(sum |x|^p)^(1/p) over dimensions.
 
@@ -321,7 +335,7 @@ def norm(x, p=2, dim=None, keepdim=False):
     """
     x = as_tensor(x)
     if p in (2, "fro"):
-        return sum(x * x, dim, keepdim).sqrt()
+        return _euclidean(x, dim, keepdim)
     if p == math.inf:
         return amax(x.abs(), dim, keepdim)
     if not p > 0:
