@@ -7,6 +7,7 @@ from nncore._core import tape
 from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
+from nncore.ops import pointwise, reduce
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
 from nncore.ops.indexing import modify, set_index
 from nncore.ops.random import fill_normal, fill_uniform
@@ -549,32 +550,8 @@ def _dtype_method(name, dtype):
 
 
 for _name in [
-    "abs",
-    "ceil",
-    "clamp",
-    "cos",
-    "elu",
-    "erf",
-    "exp",
-    "expm1",
-    "floor",
-    "gelu",
-    "leaky_relu",
-    "log",
-    "log1p",
-    "neg",
-    "reciprocal",
-    "relu",
-    "round",
-    "rsqrt",
-    "sigmoid",
-    "sign",
-    "silu",
-    "sin",
-    "softplus",
-    "sqrt",
-    "square",
-    "tanh",
+    *pointwise.__all__,
+    *reduce.__all__,
     "add",
     "sub",
     "mul",
@@ -598,20 +575,6 @@ for _name in [
     "lerp",
     "allclose",
     "equal",
-    "all",
-    "amax",
-    "amin",
-    "any",
-    "argmax",
-    "argmin",
-    "logsumexp",
-    "max",
-    "mean",
-    "min",
-    "norm",
-    "std",
-    "sum",
-    "var",
     "reshape",
     "flatten",
     "unflatten",

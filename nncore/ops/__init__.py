@@ -1,7 +1,7 @@
 """Every op: forward and gradient rule side by side.
 
-An op converts its arguments to tensors, calls kernels through the door, and records how to get the gradient. Nothing
-here touches an element.
+An op converts its arguments to tensors, calls kernels through the door, and records how to get the gradient. The few that
+still compute in NumPy are listed in docs/architecture.md.
 """
 
 # ruff: noqa: E402, F403
