@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise, repeat
 
 import numpy as np
@@ -19,7 +20,7 @@ import nncore
 from nncore import kernels
 from nncore.nn import functional as F
 
-__all__ = ["SHORT", "Contest", "NumpyAdam", "NumpyMLP", "Timing", "main", "measure", "verify"]
+__all__ = ["SHORT", "Contest", "KernelCall", "NumpyAdam", "NumpyMLP", "Timing", "main", "measure", "verify"]
 
 
 # ---- the timer ----
@@ -31,6 +32,24 @@ class Timing:
     low: float
     high: float
     samples: int
+
+
+class KernelCall(partial):
+    """A kernel and its arguments, as with functools.partial; `measure` times it in C, without its way through Python.
+
+    Example:
+        >>> import numpy as np
+        >>> from nncore import kernels
+        >>> from nncore.bench import KernelCall, measure
+        >>> relu = KernelCall(kernels.relu_forward, np.ones(8, np.float32))
+        >>> times = measure({"kernel": relu, "call": lambda: relu()}, samples=3, sample_time=1e-4)
+        >>> times["kernel"].low < times["call"].low
+        True
+    """
+
+    def seconds(self, loops):
+        """Seconds per run, `loops` runs on end."""
+        return self.func.seconds(*self.args, repeat=loops, **self.keywords)
 
 
 def measure(contenders, samples=9, sample_time=0.004, settle=0.0):
@@ -74,6 +93,8 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0):
 
 
 def _sample(run, loops):
+    if isinstance(run, KernelCall):
+        return run.seconds(loops)
     start = time.perf_counter()
     for _ in repeat(None, loops):
         run()

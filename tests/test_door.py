@@ -99,6 +99,20 @@ def test_arguments_by_name(x):
     assert np.array_equal(kernels.linear_forward(x, weight, activation=0), kernels.linear_forward(x, weight, None, 0))
 
 
+def test_seconds_runs_the_checked_call_so_often(x):
+    param, grad = np.zeros(3, np.float32), np.ones(3, np.float32)
+    options = ([param], None, [grad], 0.5, 0.0, 0.0, 0.0, 0, 0, 0, 1)
+    assert 0 < kernels.sgd_step.seconds(*options, repeat=4) < 1
+    assert (param == -2).all()
+    y = np.empty(x.shape[::-1], np.float32).T
+    assert kernels.tanh_forward.seconds(x, out=y) > 0
+    assert np.array_equal(y, kernels.tanh_forward(x))
+    with pytest.raises(ValueError, match="relu: argument 'repeat' is 0, expected at least 1"):
+        kernels.relu_forward.seconds(x, repeat=0)
+    with pytest.raises(TypeError, match="relu: argument 'x' is list"):
+        kernels.relu_forward.seconds([1.0])
+
+
 REFUSED = {
     "list": (lambda x: kernels.relu_forward([1.0]), TypeError, "relu: argument 'x' is list, expected a NumPy array"),
     "complex": (

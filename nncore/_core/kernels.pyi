@@ -23,6 +23,14 @@ class Kernel:
         want: Sequence[bool] | None = None,
         **named: Any,
     ) -> Any: ...
+    def seconds(
+        self,
+        *args: Any,
+        out: np.ndarray | tuple[np.ndarray | None, ...] | None = None,
+        want: Sequence[bool] | None = None,
+        repeat: int = 1,
+        **named: Any,
+    ) -> float: ...
 
 def isas() -> list[str]: ...
 def get_num_threads() -> int: ...
