@@ -3,43 +3,20 @@
  *
  * Shapes: x (N, C, H, W), y (N, O, OH, OW), channels-last in memory; weight (O, I, KH, KW), in memory KH KW I O with
  *   I = C / groups; bias (O,). Group g joins channels g*I .. of x to channels g*O/groups .. of y.
- * Parallel: as gemm, over tiles of the output; a small weight gradient over chunks of pixels, a depthwise
- *   convolution over the rows of its output.
+ * Parallel: as gemm, over tiles of the output; a small weight gradient over chunks of pixels.
  * Numerics: every pass is a matrix product in gemm's order, with padding multiplied as zeros. The inner index is
  *     forward   kh, kw, i ascending
  *     dx        kh, kw descending (dy ascending), o ascending; only taps that meet the stride
  *     dweight   n, oh, ow ascending
  *   dbias is a column sum. An image's y and dx depend on no other image.
- *   A depthwise convolution (groups = C = O) has the same order, and leaves padding out.
+ *   A depthwise convolution (depthwise.c) has the same order, and leaves padding out.
  * Source: the packing of patches inside the matrix product follows San Juan et al., "High performance and portable
  *   convolution operators for multicore processors", SBAC-PAD 2020.
  */
-#include "activation.h"
 #include "column_sum.h"
+#include "depthwise.h"
 #include "patches.h"
-#include "row.h"
 #include "window.h"
-
-/* ---- the taps that a pixel of x meets ----------------------------------------------------------------------- */
-
-/* Along one axis, the pixels phase, phase + stride, ... meet the taps first, first + step, ... of the kernel and no
- * other; tap `first` of pixel `phase` meets position `position` of y, and each further tap dilation positions less. */
-typedef struct {
-    int64_t pixels;
-    int64_t first, step, count;
-    int64_t position, dilation;
-} phase_taps;
-
-static phase_taps taps_of_phase(int64_t phase, int64_t stride, int64_t padding, int64_t dilation, int64_t kernel,
-                                int64_t size) {
-    phase_taps t = {.pixels = phase < size ? (size - phase + stride - 1) / stride : 0, .step = 1};
-    while (t.step < kernel && t.step * dilation % stride != 0) t.step++;
-    while (t.first < t.step && (phase + padding - t.first * dilation) % stride != 0) t.first++;
-    if (t.first < t.step) t.count = (kernel - t.first + t.step - 1) / t.step;
-    t.position = (phase + padding - t.first * dilation) / stride;
-    t.dilation = t.step * dilation / stride;
-    return t;
-}
 
 /* B of dx: inner index (kh, kw, o) with the taps descending, columns i. */
 typedef struct {
@@ -64,105 +41,6 @@ static void pack_weight(real *panel, const void *source, int64_t first, int64_t 
         k += length;
     }
 }
-
-/* ---- depthwise: groups = C = O, a loop over channels at every tap --------------------------------------------- */
-static bool is_depthwise(const nn_conv2d_forward_args *a) {
-    const int64_t taps = a->KH * a->KW;
-    return a->groups > 1 && a->groups == a->C && a->groups == a->O && taps <= NN_KC &&
-           taps * a->C <= NN_SCRATCH / (int64_t)sizeof(real);
-}
-
-/* One pixel's sum: y = sum over taps of a[tap] * b[tap], the taps in order. */
-static void sum_taps(real *y, const real *const *a, const real *const *b, int64_t taps, int64_t C) {
-    for (int64_t c = 0; c < C; c += NN_WIDTH) {
-        const int64_t n = C - c < NN_WIDTH ? C - c : NN_WIDTH;
-        vec sum = {0};
-        for (int64_t tap = 0; tap < taps; tap++) sum = v_fma(row_load(a[tap] + c, n), row_load(b[tap] + c, n), sum);
-        row_store(y + c, sum, n);
-    }
-}
-
-static void depthwise_forward(const nn_conv2d_forward_args *a, const nn_team *team, int rank) {
-    const int64_t C = a->C;
-    const real *x[NN_KC], *weight[NN_KC];
-    int64_t begin, end;
-    nn_share(a->N * a->OH, 1, team, rank, &begin, &end);
-    for (int64_t row = begin; row < end; row++) {
-        const real *image = (const real *)a->x + row / a->OH * a->H * a->W * C;
-        const int64_t ih = row % a->OH * a->stride_h - a->padding_h;
-        const nn_range rows = nn_positions_inside(ih, a->KH, a->dilation_h, a->H);
-        for (int64_t ow = 0; ow < a->OW; ow++) {
-            const int64_t iw = ow * a->stride_w - a->padding_w;
-            const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
-            int64_t taps = 0;
-            for (int64_t kh = rows.begin; kh < rows.end; kh++)
-                for (int64_t kw = cols.begin; kw < cols.end; kw++, taps++) {
-                    x[taps] = image + ((ih + kh * a->dilation_h) * a->W + iw + kw * a->dilation_w) * C;
-                    weight[taps] = (const real *)a->weight + (kh * a->KW + kw) * C;
-                }
-            real *y = (real *)a->y + (row * a->OW + ow) * C;
-            sum_taps(y, x, weight, taps, C);
-            if (a->bias) nn_add_to(y, a->bias, C);
-            nn_activate(y, C, a->activation);
-        }
-    }
-}
-
-static void depthwise_dx(const nn_conv2d_backward_args *a, const nn_team *team, int rank) {
-    const int64_t C = a->C;
-    const real *dy[NN_KC], *weight[NN_KC];
-    int64_t begin, end;
-    nn_share(a->N * a->H, 1, team, rank, &begin, &end);
-    for (int64_t row = begin; row < end; row++) {
-        const int64_t n = row / a->H, ih = row % a->H;
-        const phase_taps h = taps_of_phase(ih % a->stride_h, a->stride_h, a->padding_h, a->dilation_h, a->KH, a->H);
-        for (int64_t phase = 0; phase < a->stride_w && phase < a->W; phase++) {
-            const phase_taps w = taps_of_phase(phase, a->stride_w, a->padding_w, a->dilation_w, a->KW, a->W);
-            for (int64_t i = 0; i < w.pixels; i++) {
-                int64_t taps = 0;
-                for (int64_t tap_h = h.count - 1; tap_h >= 0; tap_h--) {
-                    const int64_t oh = h.position + ih / a->stride_h - tap_h * h.dilation;
-                    if (oh < 0 || oh >= a->OH) continue;
-                    for (int64_t tap_w = w.count - 1; tap_w >= 0; tap_w--) {
-                        const int64_t ow = w.position + i - tap_w * w.dilation;
-                        if (ow < 0 || ow >= a->OW) continue;
-                        const int64_t kh = h.first + tap_h * h.step, kw = w.first + tap_w * w.step;
-                        dy[taps] = (const real *)a->dy + ((n * a->OH + oh) * a->OW + ow) * C;
-                        weight[taps++] = (const real *)a->weight + (kh * a->KW + kw) * C;
-                    }
-                }
-                sum_taps((real *)a->dx + (row * a->W + phase + i * a->stride_w) * C, dy, weight, taps, C);
-            }
-        }
-    }
-}
-
-/* y += a * b */
-NN_INLINE void multiply_add(real *restrict y, const real *restrict a, const real *restrict b, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = nn_fma1(a[i], b[i], y[i]);
-}
-
-static void depthwise_dweight_chunk(real *sum, const void *source, int64_t chunk, void *scratch) {
-    (void)scratch;
-    const nn_conv2d_backward_args *a = source;
-    const int64_t C = a->C, pixels = a->N * a->OH * a->OW;
-    const int64_t end = (chunk + 1) * NN_KC < pixels ? (chunk + 1) * NN_KC : pixels;
-    memset(sum, 0, (size_t)(a->KH * a->KW * C) * sizeof(real));
-    for (int64_t pixel = chunk * NN_KC; pixel < end; pixel++) {
-        const real *image = (const real *)a->x + pixel / (a->OH * a->OW) * a->H * a->W * C;
-        const int64_t ih = pixel / a->OW % a->OH * a->stride_h - a->padding_h;
-        const int64_t iw = pixel % a->OW * a->stride_w - a->padding_w;
-        const nn_range rows = nn_positions_inside(ih, a->KH, a->dilation_h, a->H);
-        const nn_range cols = nn_positions_inside(iw, a->KW, a->dilation_w, a->W);
-        for (int64_t kh = rows.begin; kh < rows.end; kh++)
-            for (int64_t kw = cols.begin; kw < cols.end; kw++)
-                multiply_add(sum + (kh * a->KW + kw) * C,
-                             image + ((ih + kh * a->dilation_h) * a->W + iw + kw * a->dilation_w) * C,
-                             (const real *)a->dy + pixel * C, C);
-    }
-}
-
-/* ---- every other convolution: one matrix product per group ----------------------------------------------------- */
 
 /* A patch is a pixel: the image is its own matrix. */
 static bool is_pointwise(const nn_conv2d_forward_args *a) {
@@ -190,8 +68,8 @@ static patches patches_of_x(const nn_conv2d_forward_args *a, int64_t group, int6
 
 NN_DEFINE(conv2d_forward) {
     const nn_conv2d_forward_args *a = args;
-    if (is_depthwise(a)) {
-        depthwise_forward(a, team, rank);
+    if (nn_is_depthwise(a)) {
+        NN_FN(depthwise_forward)(a, team, rank);
         return;
     }
     const bool pointwise = is_pointwise(a);
@@ -348,9 +226,9 @@ NN_DEFINE(conv2d_backward) {
     const nn_conv2d_forward_args forward = forward_of(a);
     const int64_t pixels = a->N * a->OH * a->OW, chunks = (pixels + NN_KC - 1) / NN_KC;
     const int64_t weights = a->KH * a->KW * a->I * a->O, room = (NN_SCRATCH - NN_GEMM_SCRATCH) / (int64_t)sizeof(real);
-    const bool depthwise = is_depthwise(&forward), pointwise = is_pointwise(&forward);
+    const bool depthwise = nn_is_depthwise(&forward), pointwise = is_pointwise(&forward);
 
-    if (a->dx && depthwise) depthwise_dx(a, team, rank);
+    if (a->dx && depthwise) NN_FN(depthwise_dx)(a, team, rank);
     for (int64_t group = 0; a->dx && !depthwise && group < a->groups; group++) {
         if (pointwise) {
             pointwise_dx(a, group, team, rank);
@@ -362,7 +240,7 @@ NN_DEFINE(conv2d_backward) {
 
     /* few weights make few tiles: the chunks of pixels are then what the ranks share */
     if (a->dweight && depthwise)
-        nn_sum_chunks(a->dweight, weights, chunks, depthwise_dweight_chunk, a, 0, team, rank);
+        NN_FN(depthwise_dweight)(a, team, rank);
     else if (a->dweight && chunks > 1 && weights <= room / 2)
         nn_sum_chunks(a->dweight, weights, chunks, dweight_chunk, a, NN_GEMM_SCRATCH, team, rank);
     else if (a->dweight)

@@ -35,6 +35,13 @@ typedef NN_PASTE(NN_CTYPE_, NN_DTYPE) real;
 
 #define NN_INLINE static inline __attribute__((always_inline))
 
+/* Small arrays of registers stay in registers only if every loop over them is unrolled before arrays are split up. */
+#ifdef __clang__
+#define NN_UNROLL _Pragma("unroll")
+#else
+#define NN_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 /* Opens the definition of a kernel: NN_DEFINE(relu_forward) { const nn_relu_forward_args *a = args; ... } */
 #define NN_DEFINE(name) void NN_FN(name)(const void *args, const nn_team *team, int rank)
 

@@ -4,13 +4,6 @@
 
 #include "simd.h"
 
-/* Small arrays of registers stay in registers only if every loop over them is unrolled before arrays are split up. */
-#ifdef __clang__
-#define NN_UNROLL _Pragma("unroll")
-#else
-#define NN_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 /* Lane i of the two results of exchanging the off-diagonal s x s blocks of a pair of rows. */
 #define LOW(i, s) ((i) & (s) ? NN_WIDTH + (i) - (s) : (i))
 #define HIGH(i, s) ((i) & (s) ? NN_WIDTH + (i) : (i) + (s))
