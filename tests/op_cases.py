@@ -367,7 +367,7 @@ def dropout(x):
 
 
 def dropped(x):
-    kept = np.array([philox.draw(32, SEED, OFFSET + i) >= 2**30 for i in range(x.size)]).reshape(x.shape)
+    kept = np.array([philox.draw(16, SEED, OFFSET + i, 4) >= 2**14 for i in range(x.size)]).reshape(x.shape)
     return np.where(kept, x / 0.75, 0)
 
 

@@ -25,11 +25,11 @@ def philox(counter, key):
 
 
 def draw(bits, seed, position, stream=0):
-    """The draw of 32 or 64 bits at a position; see csrc/cpu/random.c."""
-    per_block = 128 // bits
-    block, place = divmod(position, per_block)
+    """The draw of 16, 32 or 64 bits at a position; see csrc/cpu/random.c."""
+    block, place = divmod(position, 128 // bits)
     words = philox([block & LOW, block >> 32, stream + (bits == 64), 0], [seed & LOW, seed >> 32])
-    return words[place] if bits == 32 else words[2 * place] | words[2 * place + 1] << 32
+    whole = sum(word << 32 * i for i, word in enumerate(words))
+    return whole >> bits * place & (1 << bits) - 1
 
 
 def uniform(dtype, seed, position):
@@ -99,13 +99,16 @@ def test_permutation_is_fisher_yates_of_the_reference(n, seed, offset):
     assert y.tolist() == permutation(n, seed, offset)
 
 
-@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.999, 1 - 2**-17, 1.0])
+@pytest.mark.parametrize("n", [71, 700])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_dropout_keeps_where_the_draw_reaches_p(dtype, p):
-    x = np.random.default_rng(0).standard_normal(71).astype(dtype)
-    kept = np.array([draw(32, 9, 6 + i) >= p * 2**32 for i in range(71)])
-    scale = dtype(1 / (1 - p)) if p < 1 else dtype(0)
-    assert (kernels.dropout(x, p, 9, 6) == np.where(kept, x * scale, 0)).all()
+def test_dropout_keeps_where_the_draw_reaches_p(dtype, n, p):
+    x = np.random.default_rng(0).standard_normal(n).astype(dtype)
+    threshold = math.floor(p * 2**16 + 0.5)
+    for seed, offset in [(9, 6), *POSITIONS]:
+        kept = np.array([draw(16, seed, offset + i, 4) >= threshold for i in range(n)])
+        scale = dtype(1 / (1 - p)) if p < 1 else dtype(0)
+        assert (kernels.dropout(x, p, seed, offset) == np.where(kept, x * scale, 0)).all()
 
 
 # ---- what every one of them promises ----

@@ -4,12 +4,12 @@
  *                       t in [-pi, pi]. Positions go in groups of 2 NN_LANES; position p of the first half of a
  *                       group and p + NN_LANES share the draws of the two: r from the first, t from the second
  *   random_permutation  Fisher-Yates, inside out: draw i picks a place in 0 .. i as the upper half of draw * (i + 1)
- *   dropout             x / (1 - p) where draw >= p 2^32, else 0 (whatever x is)
+ *   dropout             x / (1 - p) where draw >= p 2^16, p rounded to a multiple of 2^-16, else 0 (whatever x is)
  *
- * Draws: a draw of 32 bits at position p is word p % 4 of Philox block p / 4; one of 64 bits is words 2 (p % 2), the
- *   lower half, and 2 (p % 2) + 1 of block p / 2. float32 and dropout take 32 bits, float64 and permutations 64. The
- *   stream is 0 for 32 bits and 1 for 64, for the normal distribution 2 and 3. Within a stream the same position is the
- *   same draw: the caller gives every use positions of its own.
+ * Draws: Philox block b is 16 bytes, little-endian words. A draw of 16 bits at position p is part p % 8 of block p / 8,
+ *   one of 32 bits part p % 4 of block p / 4, one of 64 bits part p % 2 of block p / 2. float32 takes 32 bits, float64
+ * and permutations 64, dropout 16. The stream is 0 for 32 bits and 1 for 64, for the normal distribution 2 and 3, for
+ *   dropout 4. Within a stream the same position is the same draw: the caller gives every use positions of its own.
  * Shapes: y, x (n,).
  * Parallel: over positions; a permutation is the work of one rank.
  * Numerics: IEEE operations and vecmath.h, so every ISA draws the same bits. A place of the permutation is off its
@@ -21,15 +21,16 @@
 #include "vecmath.h"
 
 enum {
-    BATCH = 1024,         /* positions drawn at a time, a multiple of GROUP */
+    BATCH = 256,          /* positions drawn at a time, a multiple of GROUP */
     GROUP = 2 * NN_LANES, /* positions that are made normal together */
     DRAW_BITS = 8 * (int)sizeof(nn_uint),
-    NORMAL = 2 /* the streams of the normal distribution: 2 and 3 */
+    NORMAL = 2, /* the streams of the normal distribution: 2 and 3 */
+    DROPOUT = 4
 };
 
 /* Room for the draws of BATCH + GROUP positions, whatever position they begin at, and a register beyond. */
 typedef struct {
-    unsigned char bytes[(BATCH + GROUP) * 8 + 2 * PHILOX_BLOCKS * 16];
+    _Alignas(64) unsigned char bytes[(BATCH + GROUP) * 8 + 2 * PHILOX_BLOCKS * 16];
 } draws;
 
 /* The draws of n positions from `position` on, each of `bytes` bytes. */
@@ -42,6 +43,12 @@ NN_INLINE const void *draw(draws *out, int bytes, int use, int64_t seed, uint64_
     return out->bytes + (position % per_block) * (uint64_t)bytes;
 }
 
+/* How many of the `left` positions from `position` on to draw next: the later batches begin with a block. */
+NN_INLINE int64_t batch_size(uint64_t position, uint64_t per_block, int64_t left) {
+    const int64_t n = BATCH - (int64_t)(position % per_block);
+    return left < n ? left : n;
+}
+
 NN_INLINE uvec load_draws(const nn_uint *p) {
     uvec draw;
     memcpy(&draw, p, sizeof draw);
@@ -52,22 +59,24 @@ NN_INLINE vec to_real(uvec x) { return __builtin_convertvector((ivec)x, vec); }
 
 /* ---- uniform ---- */
 NN_DEFINE(random_uniform) {
-    const nn_random_uniform_args *a = args;
+    const nn_random_uniform_args a = *(const nn_random_uniform_args *)args; /* a copy, which y does not overlap */
     const int unused = DRAW_BITS - NNV_MANTISSA - 1; /* bits of a draw that a real in [0, 1) has no room for */
     const real unit = (real)1 / (real)((nn_uint)1 << (DRAW_BITS - unused));
-    const real low = (real)a->low, high = (real)a->high, range = (real)(a->high - a->low);
+    const real low = (real)a.low, high = (real)a.high, range = (real)(a.high - a.low);
     const real last = V_LIBM(nextafter)(high, low); /* rounding may give `high` itself */
     draws buffer;
     int64_t begin, end;
-    nn_share(a->n, BATCH, team, rank, &begin, &end);
-    for (; begin < end; begin += BATCH) {
-        const int64_t n = end - begin < BATCH ? end - begin : BATCH;
-        const nn_uint *drawn = draw(&buffer, sizeof(nn_uint), 0, a->seed, (uint64_t)(a->offset + begin), n);
-        real *y = (real *)a->y + begin;
+    nn_share(a.n, BATCH, team, rank, &begin, &end);
+    while (begin < end) {
+        const uint64_t position = (uint64_t)(a.offset + begin);
+        const int64_t n = batch_size(position, 16 / sizeof(nn_uint), end - begin);
+        const nn_uint *drawn = draw(&buffer, sizeof(nn_uint), 0, a.seed, position, n);
+        real *y = (real *)a.y + begin;
         for (int64_t i = 0; i < n; i += NN_WIDTH) {
             const vec v = low + range * (to_real(load_draws(drawn + i) >> unused) * unit);
             row_store(y + i, v_select(v_lt(v, v_set1(high)), v, v_set1(last)), n - i < NN_WIDTH ? n - i : NN_WIDTH);
         }
+        begin += n;
     }
 }
 
@@ -124,27 +133,29 @@ NN_DEFINE(random_permutation) {
 
 /* ---- dropout ---- */
 NN_DEFINE(dropout) {
-    typedef uint32_t words __attribute__((vector_size(NN_WIDTH * sizeof(uint32_t))));
-    const nn_dropout_args *a = args;
-    const double threshold = ceil(a->p * 0x1p32); /* draw >= p 2^32 if and only if draw >= threshold */
-    const bool drop_all = threshold > UINT32_MAX;
+    typedef uint16_t words __attribute__((vector_size(NN_WIDTH * sizeof(uint16_t))));
+    const nn_dropout_args a = *(const nn_dropout_args *)args; /* a copy, which y does not overlap */
+    const int64_t threshold = (int64_t)(a.p * 0x1p16 + 0.5);
+    const bool drop_all = threshold > UINT16_MAX;
     const nn_uint least = drop_all ? 0 : (nn_uint)threshold;
-    const real scale = drop_all ? 0 : (real)(1 / (1 - a->p));
+    const real scale = drop_all ? 0 : (real)(1 / (1 - a.p));
+    const ivec any = v_iset1(drop_all ? 0 : -1);
     draws buffer;
     int64_t begin, end;
-    nn_share(a->n, BATCH, team, rank, &begin, &end);
-    for (; begin < end; begin += BATCH) {
-        const int64_t n = end - begin < BATCH ? end - begin : BATCH;
-        const uint32_t *drawn = draw(&buffer, sizeof(uint32_t), 0, a->seed, (uint64_t)(a->offset + begin), n);
-        const real *x = (const real *)a->x + begin;
-        real *y = (real *)a->y + begin;
+    nn_share(a.n, BATCH, team, rank, &begin, &end);
+    while (begin < end) {
+        const uint64_t position = (uint64_t)(a.offset + begin);
+        const int64_t n = batch_size(position, 8, end - begin);
+        const uint16_t *drawn = draw(&buffer, sizeof(uint16_t), DROPOUT, a.seed, position, n);
+        const real *x = (const real *)a.x + begin;
+        real *y = (real *)a.y + begin;
         for (int64_t i = 0; i < n; i += NN_WIDTH) {
             const int64_t count = n - i < NN_WIDTH ? n - i : NN_WIDTH;
             words word;
             memcpy(&word, drawn + i, sizeof word);
-            ivec keep = (ivec)(__builtin_convertvector(word, uvec) >= least);
-            if (drop_all) keep = v_iset1(0);
+            const ivec keep = (ivec)(__builtin_convertvector(word, uvec) >= least) & any;
             row_store(y + i, v_from_bits(v_bits(row_load(x + i, count) * scale) & keep), count);
         }
+        begin += n;
     }
 }

@@ -292,6 +292,27 @@ NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (vec64)_mm256_mul_epu32((__
 NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (a & UINT32_MAX) * (b & UINT32_MAX); }
 #endif
 
+/* v_upper: the upper half of each lane, in both its halves (a shuffle, because AVX-512 shifts where it multiplies).
+ * v_join: the lower halves of a, below those of b. */
+typedef uint32_t vec32 __attribute__((vector_size(NN_BYTES)));
+#if NN_BYTES == 64
+NN_INLINE vec64 v_upper(vec64 a) {
+    return (vec64)__builtin_shufflevector((vec32)a, (vec32)a, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15);
+}
+NN_INLINE vec64 v_join(vec64 a, vec64 b) {
+    return (vec64)__builtin_shufflevector((vec32)a, (vec32)b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14,
+                                          30);
+}
+#elif NN_BYTES == 32
+NN_INLINE vec64 v_upper(vec64 a) { return (vec64)__builtin_shufflevector((vec32)a, (vec32)a, 1, 1, 3, 3, 5, 5, 7, 7); }
+NN_INLINE vec64 v_join(vec64 a, vec64 b) {
+    return (vec64)__builtin_shufflevector((vec32)a, (vec32)b, 0, 8, 2, 10, 4, 12, 6, 14);
+}
+#else
+NN_INLINE vec64 v_upper(vec64 a) { return (vec64)__builtin_shufflevector((vec32)a, (vec32)a, 1, 1, 3, 3); }
+NN_INLINE vec64 v_join(vec64 a, vec64 b) { return (vec64)__builtin_shufflevector((vec32)a, (vec32)b, 0, 4, 2, 6); }
+#endif
+
 /* Writes a[0], b[0], a[1], b[1], ... */
 NN_INLINE void v_store_interleaved(void *p, vec64 a, vec64 b) {
 #if NN_BYTES == 64
