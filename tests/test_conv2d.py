@@ -235,6 +235,8 @@ def oracle(case, x, weight, bias, dy):
         Case(1, 2, 3, 3, 33, 3, 3, padding=(1, 1)),
         Case(2, 2, 19, 17, 3, 1, 1),
         Case(1, 1, 18, 17, 2, 2, 2),
+        Case(2, 3, 3, 17, 35, 3, 2, padding=(1, 1)),
+        Case(2, 9, 17, 15, 6, 2, 2, stride=(2, 1), padding=(0, 1)),
     ],
     ids=[
         "small",
@@ -243,6 +245,8 @@ def oracle(case, x, weight, bias, dy):
         "two chunks of dy",
         "pixels in chunks",
         "patches in chunks",
+        "many columns",
+        "images in one chunk",
     ],
 )
 def test_sums_have_the_order_of_the_contract(case):
@@ -251,6 +255,22 @@ def test_sums_have_the_order_of_the_contract(case):
     np.testing.assert_array_equal(forward(case, x, weight, bias), y)
     for got, expected in zip(backward(case, x, weight, dy), (dx, dweight, dbias)):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("C", "O"), [(110, 2), (2, 110)], ids=["large x", "large dy"])
+def test_patches_far_apart_have_the_same_order(C, O):  # noqa: E741
+    """Dilation 16 is 16 x 16 undilated convolutions, each of every 16th pixel: these fit where the whole does not."""
+    case = Case(1, C, 40, 37, O, 3, 3, padding=(16, 16), dilation=(16, 16))
+    x, weight, bias, dy = case.arrays(np.float32)
+    y, (dx, dweight, _) = forward(case, x, weight, bias), backward(case, x, weight, dy)
+    for h, w in [(0, 0), (3, 4), (7, 5), (8, 15)]:
+        part = np.s_[..., h::16, w::16]
+        near = case._replace(H=x[part].shape[2], W=x[part].shape[3], padding=(1, 1), dilation=(1, 1))
+        np.testing.assert_array_equal(forward(near, x[part], weight, bias), y[part])
+        np.testing.assert_array_equal(backward(near, x[part], weight, dy[part])[0], dx[part])
+    terms = patches(x, case).transpose(2, 4, 5, 3, 0, 1).reshape(-1, C, 3, 3)
+    expected = chain(terms, dy.transpose(0, 2, 3, 1).reshape(-1, O))
+    np.testing.assert_array_equal(dweight, expected.transpose(3, 0, 1, 2))
 
 
 def test_the_oracle_rounds_once():

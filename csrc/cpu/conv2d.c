@@ -3,19 +3,20 @@
  *
  * Shapes: x (N, C, H, W), y (N, O, OH, OW), channels-last in memory; weight (O, I, KH, KW), in memory KH KW I O with
  *   I = C / groups; bias (O,). Group g joins channels g*I .. of x to channels g*O/groups .. of y.
- * Parallel: as gemm, over tiles of the output; a small weight gradient over chunks of pixels.
+ * Parallel: as convolve and gemm, over tiles of the output; a small weight gradient over chunks of pixels.
  * Numerics: every pass is a matrix product in gemm's order, with padding multiplied as zeros. The inner index is
  *     forward   kh, kw, i ascending
  *     dx        kh, kw descending (dy ascending), o ascending; only taps that meet the stride
  *     dweight   n, oh, ow ascending
  *   dbias is a column sum. An image's y and dx depend on no other image.
  *   A depthwise convolution (depthwise.c) has the same order, and leaves padding out.
- * Source: the packing of patches inside the matrix product follows San Juan et al., "High performance and portable
- *   convolution operators for multicore processors", SBAC-PAD 2020.
+ * Source: convolve.c; the phases of dx are those of a strided convolution, Dumoulin & Visin, "A guide to convolution
+ *   arithmetic for deep learning", 2016.
  */
 #include "column_sum.h"
+#include "convolve.h"
 #include "depthwise.h"
-#include "patches.h"
+#include "transpose.h"
 #include "window.h"
 
 /* B of dx: inner index (kh, kw, o) with the taps descending, columns i. */
@@ -25,21 +26,38 @@ typedef struct {
     phase_taps h, w;
 } weight_taps;
 
-static void pack_weight(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
+static void pack_taps(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
     const weight_taps *p = source;
-    const real *rows[NN_NR];
-    for (int64_t i = count; i < NN_NR; i++) rows[i] = zeros;
-    const int64_t end = k + depth;
-    while (k < end) {
+    for (const int64_t end = k + depth; k < end;) {
         const int64_t tap = k / p->group_O, o = k % p->group_O;
         const int64_t length = p->group_O - o < end - k ? p->group_O - o : end - k;
-        const int64_t kh = p->h.first + (p->h.count - 1 - tap / p->w.count) * p->h.step;
-        const int64_t kw = p->w.first + (p->w.count - 1 - tap % p->w.count) * p->w.step;
-        for (int64_t i = 0; i < count; i++) rows[i] = p->weight + ((kh * p->KW + kw) * p->I + first + i) * p->O + o;
-        pack_rows(panel, NN_NR, rows, length);
+        const int64_t kh = nn_kernel_tap(&p->h, tap / p->w.count), kw = nn_kernel_tap(&p->w, tap % p->w.count);
+        const real *rows = p->weight + ((kh * p->KW + kw) * p->I + first) * p->O + o;
+        for (int64_t j = 0; j < length; j += NN_WIDTH)
+            for (int i = 0; i < NN_NR; i += NN_WIDTH) {
+                vec block[NN_WIDTH];
+                nn_load_block(block, rows + i * p->O + j, p->O, count - i, length - j);
+                nn_transpose(block);
+                for (int64_t d = 0; d < NN_WIDTH && d < length - j; d++) v_store(panel + (j + d) * NN_NR + i, block[d]);
+            }
         panel += length * NN_NR;
         k += length;
     }
+}
+
+/* B of y: inner index (kh, kw, i), columns o. */
+typedef struct {
+    const real *weight; /* from the group's first output channel */
+    int64_t O;
+} weight_rows;
+
+static void pack_weight(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
+    const weight_rows *p = source;
+    for (const real *row = p->weight + k * p->O + first; depth > 0; depth--, row += p->O, panel += NN_NR)
+        for (int i = 0; i < NN_NR; i += NN_WIDTH) {
+            const int64_t left = count - i < 0 ? 0 : count - i;
+            v_store(panel + i, left < NN_WIDTH ? v_load_n(row + i, left) : v_load(row + i));
+        }
 }
 
 /* A patch is a pixel: the image is its own matrix. */
@@ -47,7 +65,7 @@ static bool is_pointwise(const nn_conv2d_forward_args *a) {
     return a->KH == 1 && a->KW == 1 && a->stride_h == 1 && a->stride_w == 1 && a->padding_h == 0 && a->padding_w == 0;
 }
 
-static patches patches_of_x(const nn_conv2d_forward_args *a, int64_t group, int64_t first_row) {
+static patches patches_of_x(const nn_conv2d_forward_args *a, int64_t group) {
     return (patches){.image = (const real *)a->x + group * a->I,
                      .H = a->H,
                      .W = a->W,
@@ -62,8 +80,23 @@ static patches patches_of_x(const nn_conv2d_forward_args *a, int64_t group, int6
                      .step_h = a->stride_h,
                      .step_w = a->stride_w,
                      .dilation_h = a->dilation_h,
-                     .dilation_w = a->dilation_w,
-                     .first_row = first_row};
+                     .dilation_w = a->dilation_w};
+}
+
+static void pointwise_forward(const nn_conv2d_forward_args *a, int64_t group, const nn_team *team, int rank) {
+    const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+    const nn_matrix x = {(const real *)a->x + group * a->I, a->C, 1};
+    const nn_matrix weight = {(const real *)a->weight + first_o, a->O, 1};
+    const nn_gemm product = {.c = (real *)a->y + first_o,
+                             .row_stride = a->O,
+                             .M = a->N * a->OH * a->OW,
+                             .N = group_O,
+                             .K = a->I,
+                             .a = &x,
+                             .b = &weight,
+                             .bias = a->bias ? (const real *)a->bias + first_o : NULL,
+                             .activation = (int)a->activation};
+    NN_FN(gemm)(&product, team, rank);
 }
 
 NN_DEFINE(conv2d_forward) {
@@ -72,22 +105,25 @@ NN_DEFINE(conv2d_forward) {
         NN_FN(depthwise_forward)(a, team, rank);
         return;
     }
-    const bool pointwise = is_pointwise(a);
     for (int64_t group = 0; group < a->groups; group++) {
-        const int64_t first_o = group * (a->O / a->groups);
-        const patches x = patches_of_x(a, group, 0);
-        const nn_matrix pixels = {x.image, a->C, 1}, weight = {(const real *)a->weight + first_o, a->O, 1};
-        const nn_gemm product = {.c = (real *)a->y + first_o,
-                                 .row_stride = a->O,
-                                 .M = a->N * a->OH * a->OW,
-                                 .N = a->O / a->groups,
-                                 .K = a->KH * a->KW * a->I,
-                                 .pack_a = pointwise ? NULL : pack_patches,
-                                 .a = pointwise ? (const void *)&pixels : &x,
-                                 .b = &weight,
-                                 .bias = a->bias ? (const real *)a->bias + first_o : NULL,
-                                 .activation = (int)a->activation};
-        NN_FN(gemm)(&product, team, rank);
+        if (is_pointwise(a)) {
+            pointwise_forward(a, group, team, rank);
+            continue;
+        }
+        const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+        const weight_rows weight = {(const real *)a->weight + first_o, a->O};
+        const nn_convolution product = {.x = patches_of_x(a, group),
+                                        .images = a->N,
+                                        .columns = group_O,
+                                        .pack_b = pack_weight,
+                                        .b = &weight,
+                                        .y = (real *)a->y + first_o,
+                                        .y_image = a->OH * a->OW * a->O,
+                                        .y_row = a->OW * a->O,
+                                        .y_pixel = a->O,
+                                        .bias = a->bias ? (const real *)a->bias + first_o : NULL,
+                                        .activation = a->activation};
+        NN_FN(convolve)(&product, team, rank);
     }
 }
 
@@ -129,103 +165,83 @@ static void pointwise_dx(const nn_conv2d_backward_args *a, int64_t group, const 
     NN_FN(gemm)(&product, team, rank);
 }
 
-/* dx at the pixels of one phase: patches of dy times the taps that meet them. With stride 1 these are all pixels and
- * the product is dx; otherwise it is formed block by block and its rows are spread over dx. */
+/* dx at the pixels of one phase: patches of dy times the taps that meet them. */
 static void phase_dx(const nn_conv2d_backward_args *a, int64_t group, int64_t phase_h, int64_t phase_w,
                      const nn_team *team, int rank) {
     const int64_t group_O = a->O / a->groups, first_o = group * group_O;
     const phase_taps h = taps_of_phase(phase_h, a->stride_h, a->padding_h, a->dilation_h, a->KH, a->H);
     const phase_taps w = taps_of_phase(phase_w, a->stride_w, a->padding_w, a->dilation_w, a->KW, a->W);
-    patches dy = {.image = (const real *)a->dy + first_o,
-                  .H = a->OH,
-                  .W = a->OW,
-                  .pixel = a->O,
-                  .PH = h.pixels,
-                  .PW = w.pixels,
-                  .KH = h.count,
-                  .KW = w.count,
-                  .C = group_O,
-                  .start_h = h.position - (h.count - 1) * h.dilation,
-                  .start_w = w.position - (w.count - 1) * w.dilation,
-                  .step_h = 1,
-                  .step_w = 1,
-                  .dilation_h = h.dilation,
-                  .dilation_w = w.dilation};
-    weight_taps weight = {(const real *)a->weight + first_o, a->KW, a->I, a->O, group_O, h, w};
-    nn_gemm product = {.c = (real *)a->dx + group * a->I,
-                       .row_stride = a->C,
-                       .M = a->N * h.pixels * w.pixels,
-                       .N = a->I,
-                       .K = h.count * w.count * group_O,
-                       .pack_a = pack_patches,
-                       .a = &dy,
-                       .pack_b = pack_weight,
-                       .b = &weight};
-    if (a->stride_h == 1 && a->stride_w == 1) {
-        NN_FN(gemm)(&product, team, rank);
-        return;
-    }
-    if (a->I == 0) return;
-    const nn_team alone = {1, nn_scratch(team, rank)};
-    const int64_t room = (NN_SCRATCH - NN_GEMM_SCRATCH) / (int64_t)sizeof(real);
-    const int64_t max_columns = a->I < 64 * NN_WIDTH ? a->I : 64 * NN_WIDTH;
-    const int64_t max_rows = room / (max_columns * NN_MR) * NN_MR;
-    real *block = (real *)(alone.scratch + NN_GEMM_SCRATCH);
-    int64_t begin, end;
-    nn_share(product.M, NN_MR, team, rank, &begin, &end);
-    for (int64_t column = 0; column < a->I; column += max_columns) {
-        weight.weight = (const real *)a->weight + column * a->O + first_o;
-        product.c = block;
-        product.N = product.row_stride = a->I - column < max_columns ? a->I - column : max_columns;
-        for (int64_t row = begin; row < end; row += max_rows) {
-            dy.first_row = row;
-            product.M = end - row < max_rows ? end - row : max_rows;
-            NN_FN(gemm)(&product, &alone, 0);
-            for (int64_t i = 0; i < product.M; i++) {
-                const int64_t n = (row + i) / (h.pixels * w.pixels);
-                const int64_t ih = phase_h + (row + i) / w.pixels % h.pixels * a->stride_h;
-                const int64_t iw = phase_w + (row + i) % w.pixels * a->stride_w;
-                real *dx = (real *)a->dx + ((n * a->H + ih) * a->W + iw) * a->C + group * a->I + column;
-                memcpy(dx, block + i * product.N, (size_t)product.N * sizeof(real));
-            }
-        }
-    }
+    const weight_taps weight = {(const real *)a->weight + first_o, a->KW, a->I, a->O, group_O, h, w};
+    const nn_convolution product = {
+        .x = {.image = (const real *)a->dy + first_o,
+              .H = a->OH,
+              .W = a->OW,
+              .pixel = a->O,
+              .PH = h.pixels,
+              .PW = w.pixels,
+              .KH = h.count,
+              .KW = w.count,
+              .C = group_O,
+              .start_h = h.position - (h.count - 1) * h.dilation,
+              .start_w = w.position - (w.count - 1) * w.dilation,
+              .step_h = 1,
+              .step_w = 1,
+              .dilation_h = h.dilation,
+              .dilation_w = w.dilation},
+        .images = a->N,
+        .columns = a->I,
+        .pack_b = pack_taps,
+        .b = &weight,
+        .y = (real *)a->dx + (phase_h * a->W + phase_w) * a->C + group * a->I,
+        .y_image = a->H * a->W * a->C,
+        .y_row = a->stride_h * a->W * a->C,
+        .y_pixel = a->stride_w * a->C,
+    };
+    NN_FN(convolve)(&product, team, rank);
 }
 
-/* The part of dweight that comes from pixels first .. first + count of dy. */
-static void dweight_of_pixels(const nn_conv2d_backward_args *a, real *dweight, int64_t first, int64_t count,
-                              const nn_team *team, int rank) {
+static void pointwise_dweight(const nn_conv2d_backward_args *a, int64_t group, const nn_team *team, int rank) {
+    const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+    const nn_matrix x = {(const real *)a->x + group * a->I, 1, a->C};
+    const nn_matrix dy = {(const real *)a->dy + first_o, a->O, 1};
+    const nn_gemm product = {.c = (real *)a->dweight + first_o,
+                             .row_stride = a->O,
+                             .M = a->I,
+                             .N = group_O,
+                             .K = a->N * a->OH * a->OW,
+                             .a = &x,
+                             .b = &dy};
+    NN_FN(gemm)(&product, team, rank);
+}
+
+/* The part of dweight that comes from a chunk of pixels. */
+static void dweight_of_chunk(const nn_conv2d_backward_args *a, real *dweight, int64_t chunk, int64_t first,
+                             const nn_team *team, int rank) {
     const nn_conv2d_forward_args forward = forward_of(a);
-    const bool pointwise = is_pointwise(&forward);
     for (int64_t group = 0; group < a->groups; group++) {
         const int64_t group_O = a->O / a->groups, first_o = group * group_O;
-        const patches x = patches_of_x(&forward, group, first);
-        const nn_matrix pixels = {x.image + (pointwise ? first * a->C : 0), 1, a->C};
-        const nn_matrix dy = {(const real *)a->dy + first * a->O + first_o, a->O, 1};
-        const nn_gemm product = {.c = dweight + first_o,
-                                 .row_stride = a->O,
-                                 .M = a->KH * a->KW * a->I,
-                                 .N = group_O,
-                                 .K = count,
-                                 .pack_a = pointwise ? NULL : pack_positions,
-                                 .a = pointwise ? (const void *)&pixels : &x,
-                                 .b = &dy};
-        NN_FN(gemm)(&product, team, rank);
+        const nn_correlation product = {.x = patches_of_x(&forward, group),
+                                        .images = a->N,
+                                        .columns = group_O,
+                                        .dy = (const real *)a->dy + first_o,
+                                        .dy_row = a->O,
+                                        .d = dweight + first_o,
+                                        .d_row = a->O};
+        NN_FN(correlate)(&product, chunk, first, team, rank);
     }
 }
 
 static void dweight_chunk(real *sum, const void *source, int64_t chunk, void *scratch) {
-    const nn_conv2d_backward_args *a = source;
     const nn_team alone = {1, scratch};
-    const int64_t first = chunk * NN_KC, left = a->N * a->OH * a->OW - first;
-    dweight_of_pixels(a, sum, first, left < NN_KC ? left : NN_KC, &alone, 0);
+    dweight_of_chunk(source, sum, chunk, chunk, &alone, 0);
 }
 
 NN_DEFINE(conv2d_backward) {
     const nn_conv2d_backward_args *a = args;
     const nn_conv2d_forward_args forward = forward_of(a);
     const int64_t pixels = a->N * a->OH * a->OW, chunks = (pixels + NN_KC - 1) / NN_KC;
-    const int64_t weights = a->KH * a->KW * a->I * a->O, room = (NN_SCRATCH - NN_GEMM_SCRATCH) / (int64_t)sizeof(real);
+    const int64_t weights = a->KH * a->KW * a->I * a->O;
+    const int64_t room = (NN_SCRATCH - NN_CONVOLVE_SCRATCH) / (int64_t)sizeof(real);
     const bool depthwise = nn_is_depthwise(&forward), pointwise = is_pointwise(&forward);
 
     if (a->dx && depthwise) NN_FN(depthwise_dx)(a, team, rank);
@@ -241,10 +257,13 @@ NN_DEFINE(conv2d_backward) {
     /* few weights make few tiles: the chunks of pixels are then what the ranks share */
     if (a->dweight && depthwise)
         NN_FN(depthwise_dweight)(a, team, rank);
-    else if (a->dweight && chunks > 1 && weights <= room / 2)
-        nn_sum_chunks(a->dweight, weights, chunks, dweight_chunk, a, NN_GEMM_SCRATCH, team, rank);
+    else if (a->dweight && pointwise)
+        for (int64_t group = 0; group < a->groups; group++) pointwise_dweight(a, group, team, rank);
+    else if (a->dweight && team->size > 1 && weights <= room / 2)
+        nn_sum_chunks(a->dweight, weights, chunks, dweight_chunk, a, NN_CONVOLVE_SCRATCH, team, rank);
     else if (a->dweight)
-        dweight_of_pixels(a, a->dweight, 0, pixels, team, rank);
+        for (int64_t chunk = 0; chunk == 0 || chunk < chunks; chunk++)
+            dweight_of_chunk(a, a->dweight, chunk, 0, team, rank);
 
     if (a->dbias) nn_column_sum(a->dbias, a->dy, pixels, a->O, team, rank);
 }

@@ -1,150 +1,157 @@
-/* An image as a matrix of patches, one per row, for gemm to read: im2col without its buffer.
+/* The runs of a matrix of patches: im2col without its buffer.
  *
- * The packers write panels straight from the image. A patch is cut into runs, elements that are neighbours in memory,
- * so that divisions and the tests for the image's edge are made per run, not per element.
+ * A product reads a patch run by run; a run is a piece of it whose elements are neighbours in memory, so that the
+ * image's edge and the division of an index into (kh, kw, c) cost something per run, not per element. There are two
+ * ways to have the runs:
+ *
+ *   in lines     where they lie in the image or, if patches reach over its edge, in a copy of the rows needed with the
+ *                padding around them. Neighbouring patches overlap, so this is the image once.
+ *   gathered     written out, patch after patch: a chunk of inner indices of some hundred patches. For what does not
+ *                fit as lines, and for runs that are too short.
  */
 #ifndef NN_PATCHES_H
 #define NN_PATCHES_H
 
-#include "gemm.h"
+#include "convolve.h"
+#include "row.h"
 
-/* Row (n, ph, pw) is the patch of KH x KW positions, C channels each, that starts at
- * h = start_h + ph * step_h, w = start_w + pw * step_w. Outside the image there are zeros. */
+/* ---- runs ----------------------------------------------------------------------------------------------------- */
+
+/* Elements of a patch that are neighbours: a row of it where nothing lies between its positions, else one position. */
 typedef struct {
-    const real *image;   /* N images, from the group's first channel */
-    int64_t H, W, pixel; /* size; elements from pixel to pixel */
-    int64_t PH, PW;      /* patches per image */
-    int64_t KH, KW, C;   /* size of a patch */
-    int64_t start_h, start_w, step_h, step_w, dilation_h, dilation_w;
-    int64_t first_row; /* this patch is row 0 */
-} patches;
-
-static const real zeros[NN_KC];
-
-/* A patch starts in row h of an image, w elements to the right of the row's begin. */
-typedef struct {
-    const real *image;
-    int64_t ph, pw, h, w;
-} patch;
-
-NN_INLINE patch patch_at(const patches *p, int64_t row) {
-    row += p->first_row;
-    const int64_t n = row / (p->PH * p->PW), ph = row / p->PW % p->PH, pw = row % p->PW;
-    return (patch){p->image + n * p->H * p->W * p->pixel, ph, pw, p->start_h + ph * p->step_h,
-                   (p->start_w + pw * p->step_w) * p->pixel};
-}
-
-NN_INLINE void next_patch(const patches *p, patch *at) {
-    at->w += p->step_w * p->pixel;
-    if (++at->pw < p->PW) return;
-    at->pw = 0;
-    at->w = p->start_w * p->pixel;
-    at->h += p->step_h;
-    if (++at->ph < p->PH) return;
-    at->ph = 0;
-    at->h = p->start_h;
-    at->image += p->H * p->W * p->pixel;
-}
-
-/* Elements of a patch that are neighbours in the image: a row of it where nothing lies between its positions, else
- * one position. They are h rows and w elements away from the patch's start. */
-typedef struct {
-    int64_t h, w, length;
+    int64_t kh, kw, c, length;
 } patch_run;
 
-NN_INLINE patch_run run_at(const patches *p, int64_t k, int64_t end) {
-    const bool whole_rows = p->C == p->pixel && p->dilation_w == 1;
-    const int64_t size = whole_rows ? p->KW * p->C : p->C, in_row = whole_rows ? 1 : p->KW;
-    const int64_t run = k / size, offset = k % size;
-    return (patch_run){run / in_row * p->dilation_h, run % in_row * p->dilation_w * p->pixel + offset,
-                       size - offset < end - k ? size - offset : end - k};
+NN_INLINE int64_t run_size(const patches *p, int64_t pixel) {
+    return pixel == p->C && p->dilation_w == 1 ? p->KW * p->C : p->C;
 }
 
-/* The part of a run that the image's edge leaves, in a line of zeros. */
-static const real *cut_run(const real *row, int64_t row_length, int64_t w, int64_t length, real *line) {
-    const int64_t begin = w < 0 ? -w : 0, end = w + length > row_length ? row_length - w : length;
-    memset(line, 0, (size_t)length * sizeof(real));
-    memcpy(line + begin, row + w + begin, (size_t)(end - begin) * sizeof(real));
-    return line;
+/* The run at element k of a patch, up to element `end`. */
+NN_INLINE patch_run run_at(const patches *p, int64_t pixel, int64_t k, int64_t end) {
+    const int64_t size = run_size(p, pixel), position = k / p->C, left = size - k % size;
+    return (patch_run){position / p->KW, position % p->KW, k % p->C, left < end - k ? left : end - k};
 }
 
-NN_INLINE const real *run_elements(const patches *p, const patch *at, patch_run run, real *line) {
-    const int64_t h = at->h + run.h, w = at->w + run.w, row_length = p->W * p->pixel;
-    if (h < 0 || h >= p->H || w >= row_length || w + run.length <= 0) return zeros;
-    const real *row = at->image + h * row_length;
-    return w >= 0 && w + run.length <= row_length ? row + w : cut_run(row, row_length, w, run.length, line);
-}
+/* ---- lines ---------------------------------------------------------------------------------------------------- */
+#define MAX_LINES 256
 
-/* ---- packing ------------------------------------------------------------------------------------------------ */
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+/* Patches `first` .. first + count, side by side: of element (kh, kw, c) of patch i the address is
+ * start + (i * step_w + kw * dilation_w) * pixel + kh * dilation_h * row + c. */
+typedef struct {
+    const real *start;
+    int64_t first, count;
+} line;
 
-/* panel[k * width + i] = rows[i][k] */
-NN_INLINE void pack_rows(real *panel, const int width, const real *const *rows, int64_t length) {
-    int64_t k = 0;
-    for (; k + 4 <= length; k += 4)
-        for (int first = 0; first < width; first += 4) {
-            const int i = first + 4 <= width ? first : width - 4;
-            quad a, b, c, d;
-            memcpy(&a, rows[i] + k, sizeof a);
-            memcpy(&b, rows[i + 1] + k, sizeof b);
-            memcpy(&c, rows[i + 2] + k, sizeof c);
-            memcpy(&d, rows[i + 3] + k, sizeof d);
-            const quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-            const quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-            const quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-            const quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-            a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-            b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-            c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-            d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-            memcpy(panel + k * width + i, &a, sizeof a);
-            memcpy(panel + (k + 1) * width + i, &b, sizeof b);
-            memcpy(panel + (k + 2) * width + i, &c, sizeof c);
-            memcpy(panel + (k + 3) * width + i, &d, sizeof d);
-        }
-    for (; k < length; k++)
-        for (int i = 0; i < width; i++) panel[k * width + i] = rows[i][k];
-}
+typedef struct {
+    int64_t pixel, row; /* elements from pixel to pixel, from row to row */
+    int count;
+    line line[MAX_LINES];
+} lines;
 
-/* A of the forward product and of dx: rows are patches, k runs along them. */
-static void pack_patches(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
-    const patches *p = source;
-    real lines[NN_MR][NN_KC];
-    const real *rows[NN_MR];
-    patch at[NN_MR], next = patch_at(p, first);
-    for (int64_t i = 0; i < count; i++) {
-        at[i] = next;
-        next_patch(p, &next);
+/* Row h of image n, columns left .. left + width, with zeros around it. */
+static void copy_image_row(real *to, const patches *p, int64_t n, int64_t h, int64_t left, int64_t width) {
+    const int64_t end = p->W - left < width ? p->W - left : width;
+    int64_t w = left < 0 ? -left : 0;
+    if (h < 0 || h >= p->H || w >= end) {
+        memset(to, 0, (size_t)(width * p->C) * sizeof(real));
+        return;
     }
-    for (int64_t i = count; i < NN_MR; i++) rows[i] = zeros;
-    const int64_t end = k + depth;
-    while (k < end) {
-        const patch_run run = run_at(p, k, end);
-        for (int64_t i = 0; i < count; i++) rows[i] = run_elements(p, &at[i], run, lines[i]);
-        pack_rows(panel, NN_MR, rows, run.length);
-        panel += run.length * NN_MR;
+    memset(to, 0, (size_t)(w * p->C) * sizeof(real));
+    memset(to + end * p->C, 0, (size_t)((width - end) * p->C) * sizeof(real));
+    const real *from = p->image + ((n * p->H + h) * p->W + left) * p->pixel;
+    if (p->pixel == p->C) {
+        memcpy(to + w * p->C, from + w * p->C, (size_t)((end - w) * p->C) * sizeof(real));
+        return;
+    }
+    for (; w < end; w++)
+        for (int64_t c = 0; c < p->C; c += NN_WIDTH) {
+            const int64_t length = p->C - c < NN_WIDTH ? p->C - c : NN_WIDTH;
+            row_store(to + w * p->C + c, row_load(from + w * p->pixel + c, length), length);
+        }
+}
+
+/* The lines of patches first .. end, or of as many as there is room for. Returns the first one left out. */
+static int64_t lay_lines(lines *l, const patches *p, int64_t first, int64_t end, real *room, int64_t size) {
+    const int64_t height = (p->KH - 1) * p->dilation_h + 1;
+    const int64_t width = (p->PW - 1) * p->step_w + (p->KW - 1) * p->dilation_w + 1;
+    const bool inside = p->start_h >= 0 && p->start_w >= 0 && p->start_w + width <= p->W &&
+                        p->start_h + (p->PH - 1) * p->step_h + height <= p->H;
+    l->pixel = inside ? p->pixel : p->C;
+    l->row = inside ? p->W * p->pixel : width * p->C;
+    int64_t image = -1, top = 0, bottom = 0; /* the copy holds rows top .. bottom of this image, from `copy` on */
+    real *copy = room;
+    for (l->count = 0; first < end && l->count < MAX_LINES; l->count++) {
+        const int64_t n = first / (p->PH * p->PW), pw = first % p->PW;
+        const int64_t h = p->start_h + first / p->PW % p->PH * p->step_h;
+        const int64_t count = p->PW - pw < end - first ? p->PW - pw : end - first;
+        const real *start = p->image + ((n * p->H + h) * p->W + p->start_w) * p->pixel;
+        if (!inside) {
+            if (n != image) {
+                copy += (bottom - top) * l->row;
+                top = bottom = h;
+                image = n;
+            }
+            if (copy + (h + height - top) * l->row > room + size) break;
+            for (; bottom < h + height; bottom++)
+                copy_image_row(copy + (bottom - top) * l->row, p, n, bottom, p->start_w, width);
+            start = copy + (h - top) * l->row;
+        }
+        l->line[l->count] = (line){start + pw * p->step_w * l->pixel, first, count};
+        first += count;
+    }
+    return first;
+}
+
+/* ---- gathered ------------------------------------------------------------------------------------------------- */
+
+/* A run, h rows and w elements away from the patch's start. */
+typedef struct {
+    int64_t h, w, length;
+} run_place;
+
+/* Writes up to NN_WIDTH - 1 elements more than `length`. */
+NN_INLINE void copy_run(real *to, const real *from, int64_t length) {
+    for (; length > NN_WIDTH; to += NN_WIDTH, from += NN_WIDTH, length -= NN_WIDTH) v_store(to, v_load(from));
+    v_store(to, v_load_n(from, length));
+}
+
+/* The run that starts in row h, w elements to the right of the row's begin, with zeros outside the image. */
+static void copy_run_at_edge(real *to, const patches *p, const real *image, int64_t h, int64_t w, int64_t length) {
+    const int64_t row = p->W * p->pixel, begin = w < 0 ? -w : 0, end = w + length > row ? row - w : length;
+    memset(to, 0, (size_t)length * sizeof(real));
+    if (h >= 0 && h < p->H && begin < end)
+        memcpy(to + begin, image + h * row + w + begin, (size_t)(end - begin) * sizeof(real));
+}
+
+/* to[i * depth + j] = element k + j of patch first + i; depth is at most NN_KC. Writes up to NN_WIDTH - 1 more. */
+static void gather_patches(real *to, const patches *p, int64_t first, int64_t count, int64_t k, int64_t depth) {
+    const int64_t row = p->W * p->pixel, end = k + depth;
+    run_place runs[NN_KC];
+    int run_count = 0;
+    for (; k < end; run_count++) {
+        const patch_run run = run_at(p, p->pixel, k, end);
+        runs[run_count] = (run_place){run.kh * p->dilation_h, run.kw * p->dilation_w * p->pixel + run.c, run.length};
         k += run.length;
     }
-}
-
-/* A of dweight: rows are positions within a patch, k runs over the patches. */
-static void pack_positions(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth) {
-    const patches *p = source;
-    for (int64_t i = 0; i < count;) {
-        const patch_run run = run_at(p, first + i, first + count);
-        patch at = patch_at(p, k);
-        for (int64_t kk = 0; kk < depth; kk++, next_patch(p, &at)) {
-            real line[NN_MR];
-            const real *from = run_elements(p, &at, run, line);
-            real *to = panel + kk * NN_MR + i;
-            int64_t j = 0;
-            for (; j + 4 <= run.length; j += 4) memcpy(to + j, from + j, sizeof(quad));
-            for (; j < run.length; j++) to[j] = from[j];
+    const int64_t height = (p->KH - 1) * p->dilation_h + 1, width = ((p->KW - 1) * p->dilation_w + 1) * p->pixel;
+    const real *image = p->image + first / (p->PH * p->PW) * p->H * row;
+    int64_t ph = first / p->PW % p->PH, pw = first % p->PW;
+    for (; count > 0; count--) {
+        const int64_t h = p->start_h + ph * p->step_h, w = (p->start_w + pw * p->step_w) * p->pixel;
+        if (h >= 0 && h + height <= p->H && w >= 0 && w + width <= row) {
+            const real *start = image + h * row + w;
+            for (int i = 0; i < run_count; to += runs[i++].length)
+                copy_run(to, start + runs[i].h * row + runs[i].w, runs[i].length);
+        } else {
+            for (int i = 0; i < run_count; to += runs[i++].length)
+                copy_run_at_edge(to, p, image, h + runs[i].h, w + runs[i].w, runs[i].length);
         }
-        i += run.length;
+        if (++pw < p->PW) continue;
+        pw = 0;
+        if (++ph < p->PH) continue;
+        ph = 0;
+        image += p->H * row;
     }
-    for (int64_t kk = 0; kk < depth; kk++)
-        for (int64_t i = count; i < NN_MR; i++) panel[kk * NN_MR + i] = 0;
 }
 
 #endif

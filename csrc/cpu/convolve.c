@@ -1,0 +1,211 @@
+/* convolve: Y = activation(patches B + bias). correlate: D = patches^T dY.
+ *
+ * Shapes: patches (images * PH * PW, KH * KW * C), B (KH * KW * C, columns); Y an image, its pixels of unit stride;
+ *   dY (images * PH * PW, columns), D (KH * KW * C, columns).
+ * Parallel: Y is cut into a grid, rows of pixels by panels of columns; D into tiles.
+ * Numerics: as gemm: a sum over chunks of NN_KC inner indices, in order, of chains of fused multiply-adds that start at
+ *   zero. Padding is multiplied as zeros.
+ * Source: the pointers to runs in place of a packed A follow Georganas et al., "Harnessing Deep Learning via a Single
+ *   Building Block", IPDPS 2020; the loops are gemm's.
+ *
+ *   convolve: for each block of rows of pixels          its image rows, with padding, in L2
+ *               for each chunk of NN_KC inner indices
+ *                 for each panel of NN_NR columns       B packed, in L1
+ *                   for each tile of up to NN_MR pixels
+ *   correlate: for each panel of NN_NR columns          dY packed, in L1
+ *                for each tile of up to NN_MR positions of a patch
+ */
+#include "convolve.h"
+
+#include "activation.h"
+#include "convolve_tile.h"
+#include "patches.h"
+
+/* Elements of A in place or gathered: three quarters of L2, as gemm. */
+#define ROOM (12288 * NN_BYTES / (int)sizeof(real))
+
+_Static_assert((NN_KC * NN_NR + NN_WIDTH) * sizeof(real) + ROOM * sizeof(real) <= NN_CONVOLVE_SCRATCH,
+               "the blocks exceed scratch");
+
+NN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+NN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* ---- convolve ------------------------------------------------------------------------------------------------- */
+
+/* Inner indices k .. k + depth of a patch in lines. */
+static int run_segments(segment *s, const patches *p, const lines *l, int64_t k, int64_t depth) {
+    int count = 0;
+    for (int64_t end = k + depth; k < end; count++) {
+        const patch_run run = run_at(p, l->pixel, k, end);
+        s[count] = (segment){run.kh * p->dilation_h * l->row + run.kw * p->dilation_w * l->pixel + run.c, run.length};
+        k += run.length;
+    }
+    return count;
+}
+
+/* As lay_lines, in a block of gathered patches. */
+static int64_t gathered_lines(lines *l, const patches *p, int64_t first, int64_t end, const real *block,
+                              int64_t depth) {
+    for (l->count = 0; first < end && l->count < MAX_LINES; l->count++) {
+        const int64_t count = smaller(p->PW - first % p->PW, end - first);
+        l->line[l->count] = (line){block, first, count};
+        block += count * depth;
+        first += count;
+    }
+    return first;
+}
+
+/* One chunk of inner indices of some patches. */
+static void multiply_lines(const nn_convolution *c, const lines *l, tile_args *t, int64_t column, int64_t column_end,
+                           int64_t k, int64_t depth, real *panel) {
+    const patches *p = &c->x;
+    const bool last = k + depth == p->KH * p->KW * p->C;
+    t->first = k == 0;
+    t->c_row = c->y_pixel;
+    t->b = panel;
+    for (; column < column_end; column += NN_NR) {
+        t->columns = smaller(NN_NR, column_end - column);
+        t->bias = last && c->bias ? c->bias + column : NULL;
+        c->pack_b(panel, c->b, column, t->columns, k, depth);
+        for (const line *at = l->line; at < l->line + l->count; at++) {
+            const int64_t n = at->first / (p->PH * p->PW), ph = at->first / p->PW % p->PH, pw = at->first % p->PW;
+            const int64_t height = divide_up(at->count, divide_up(at->count, NN_MR));
+            t->a = at->start;
+            t->c = c->y + n * c->y_image + ph * c->y_row + pw * c->y_pixel + column;
+            for (int64_t i = 0; i < at->count; i += height) {
+                const int64_t rows = smaller(height, at->count - i);
+                tiles[rows][t->columns > NN_WIDTH](t);
+                if (last && c->activation != NN_ACT_NONE)
+                    for (int64_t r = 0; r < rows; r++) nn_activate(t->c + r * t->c_row, t->columns, c->activation);
+                t->a += height * t->a_row;
+                t->c += height * t->c_row;
+            }
+        }
+    }
+}
+
+/* Ranks along the rows of pixels; the others go along the panels. */
+static int grid_rows(int64_t rows, int64_t panels, int ranks) {
+    int best = 1;
+    int64_t least = INT64_MAX;
+    for (int down = 1; down <= ranks; down++) {
+        if (ranks % down) continue;
+        const int64_t cost = divide_up(rows, down) * divide_up(panels, ranks / down);
+        if (cost <= least) {
+            least = cost;
+            best = down;
+        }
+    }
+    return best;
+}
+
+void NN_FN(convolve)(const nn_convolution *c, const nn_team *team, int rank) {
+    const patches *p = &c->x;
+    const int64_t K = p->KH * p->KW * p->C, gathered = ROOM / NN_KC;
+    const int down = grid_rows(c->images * p->PH, divide_up(c->columns, NN_NR), team->size), across = team->size / down;
+    const nn_team row_team = {down, NULL}, column_team = {across, NULL};
+    int64_t first, end, column, column_end;
+    nn_share(c->images * p->PH, 1, &row_team, rank / across, &first, &end);
+    nn_share(c->columns, NN_NR, &column_team, rank % across, &column, &column_end);
+    first *= p->PW;
+    end *= p->PW;
+
+    real *panel = nn_scratch(team, rank), *room = panel + NN_KC * NN_NR;
+    lines l;
+    segment segments[NN_KC];
+    tile_args t = {.a_column = 1, .segments = segments};
+    for (int64_t next; first < end; first = next) {
+        next = K > 0 ? lay_lines(&l, p, first, end, room, ROOM) : first;
+        const bool in_lines = next > first;
+        for (int64_t k = 0; k == 0 || k < K; k += NN_KC) {
+            const int64_t depth = smaller(NN_KC, K - k);
+            if (in_lines) {
+                t.a_row = p->step_w * l.pixel;
+                t.count = run_segments(segments, p, &l, k, depth);
+            } else {
+                next = gathered_lines(&l, p, first, smaller(first + gathered, end), room, depth);
+                gather_patches(room, p, first, next - first, k, depth);
+                t.a_row = depth;
+                t.count = 1;
+                segments[0] = (segment){0, depth};
+            }
+            multiply_lines(c, &l, &t, column, column_end, k, depth, panel);
+        }
+    }
+}
+
+/* ---- correlate ------------------------------------------------------------------------------------------------ */
+
+/* Rows first .. first + count of dY. */
+static void pack_rows(real *panel, const real *dy, int64_t dy_row, int64_t count, int64_t columns) {
+    for (int64_t i = 0; i < count; i++, dy += dy_row)
+        for (int j = 0; j < TILE_VECS; j++) {
+            const int64_t left = columns - j * NN_WIDTH;
+            v_store(panel + i * NN_NR + j * NN_WIDTH,
+                    left >= NN_WIDTH ? v_load(dy + j * NN_WIDTH) : v_load_n(dy + j * NN_WIDTH, left > 0 ? left : 0));
+        }
+}
+
+/* Positions of a patch go to tiles run by run: tile i has `height` positions, or what its run has left. */
+typedef struct {
+    int64_t run, per_run, height;
+} tiling;
+
+static tiling tile_runs(int64_t run) {
+    const int64_t per_run = divide_up(run, NN_MR);
+    return (tiling){run, per_run, divide_up(run, per_run)};
+}
+
+void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, const nn_team *team, int rank) {
+    const patches *p = &c->x;
+    const int64_t K = p->KH * p->KW * p->C, rows = c->images * p->PH * p->PW;
+    const int64_t begin = chunk * NN_KC, end = smaller(rows, begin + NN_KC), count = end - begin;
+    real *panel = nn_scratch(team, rank), *room = panel + NN_KC * NN_NR;
+    if (K == 0) return;
+
+    lines l;
+    segment segments[MAX_LINES] = {{0, count}};
+    const bool short_runs = run_size(p, p->C) < 8;
+    const bool in_lines = count > 0 && !short_runs && lay_lines(&l, p, begin, end, room, ROOM) == end;
+    tile_args t = {
+        .a_row = 1, .segments = segments, .count = 1, .b = panel, .c_row = c->d_row, .first = chunk == first};
+    if (in_lines) {
+        t.count = l.count;
+        t.a_column = p->step_w * l.pixel;
+        for (int i = 0; i < l.count; i++) segments[i] = (segment){l.line[i].start - l.line[0].start, l.line[i].count};
+    }
+    const int64_t block = in_lines ? K : smaller(K, NN_KC);
+    const tiling of = tile_runs(in_lines ? run_size(p, l.pixel) : block);
+    const int64_t tiles_all = divide_up(K, of.run) * of.per_run, panels = divide_up(c->columns, NN_NR);
+    int64_t share, share_end;
+    nn_share(tiles_all * panels, 1, team, rank, &share, &share_end);
+    for (int64_t position = 0; position < K; position += block) {
+        const int64_t depth = smaller(block, K - position);
+        if (!in_lines) {
+            gather_patches(room, p, begin, count, position, depth);
+            t.a_column = depth;
+        }
+        const int64_t tile_first = position / of.run * of.per_run;
+        const int64_t tile_last = divide_up(position + depth, of.run) * of.per_run;
+        for (int64_t j = share / tiles_all; j * tiles_all < share_end; j++) {
+            const int64_t low = share - j * tiles_all > tile_first ? share - j * tiles_all : tile_first;
+            const int64_t high = smaller(share_end - j * tiles_all, tile_last);
+            if (low >= high) continue;
+            t.columns = smaller(NN_NR, c->columns - j * NN_NR);
+            pack_rows(panel, c->dy + begin * c->dy_row + j * NN_NR, c->dy_row, count, t.columns);
+            for (int64_t i = low; i < high; i++) {
+                const int64_t run = i / of.per_run * of.run, in_run = i % of.per_run * of.height;
+                const int64_t run_end = smaller(of.run, K - run);
+                if (in_run >= run_end) continue;
+                if (in_lines) {
+                    const patch_run at = run_at(p, l.pixel, run, K);
+                    t.a = l.line[0].start + at.kh * p->dilation_h * l.row + at.kw * p->dilation_w * l.pixel + in_run;
+                } else {
+                    t.a = room + run + in_run - position;
+                }
+                t.c = c->d + (run + in_run) * c->d_row + j * NN_NR;
+                tiles[smaller(of.height, run_end - in_run)][t.columns > NN_WIDTH](&t);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/* The register tile of a convolution: rows of patches, read in place run by run, times a panel of columns. */
+#ifndef NN_CONVOLVE_TILE_H
+#define NN_CONVOLVE_TILE_H
+
+#include "gemm.h"
+#include "transpose.h"
+
+#define TILE_VECS (NN_NR / NN_WIDTH)
+
+/* `length` inner indices of A, from `offset` on. */
+typedef struct {
+    int64_t offset, length;
+} segment;
+
+typedef struct {
+    const real *a; /* element (i, k) of a segment is a[offset + i * a_row + k * a_column] */
+    int64_t a_row, a_column;
+    const segment *segments;
+    int count;
+    const real *b; /* rows of NN_NR, the segments' one after the other */
+    real *c;
+    int64_t c_row;
+    int64_t columns;
+    const real *bias; /* NULL: nothing to add */
+    bool first;       /* C = the tile, else C = C + the tile */
+} tile_args;
+
+/* C = (C +) tile (+ bias). A register is `whole`, or what C has columns for. */
+NN_INLINE void store_tile(const tile_args *t, vec c[NN_MR][TILE_VECS], const int rows, const int vecs,
+                          const bool whole) {
+    NN_UNROLL
+    for (int j = 0; j < vecs; j++) {
+        const int64_t left = t->columns - j * NN_WIDTH;
+        const int64_t n = whole || left > NN_WIDTH ? NN_WIDTH : left < 0 ? 0 : left;
+        NN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            real *at = t->c + i * t->c_row + j * NN_WIDTH;
+            vec value = c[i][j];
+            if (!t->first) value = (whole ? v_load(at) : v_load_n(at, n)) + value;
+            if (t->bias) value = value + (whole ? v_load(t->bias + j * NN_WIDTH) : v_load_n(t->bias + j * NN_WIDTH, n));
+            if (whole)
+                v_store(at, value);
+            else
+                v_store_n(at, value, n);
+        }
+    }
+}
+
+/* `rows` x `vecs` registers of C. Two pointers into A keep the addresses of its rows in general registers. */
+NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs) {
+    const int half = (rows + 1) / 2;
+    const int64_t a_row = t->a_row, a_column = t->a_column;
+    const real *b = t->b;
+    vec c[NN_MR][TILE_VECS];
+    NN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        NN_UNROLL
+        for (int j = 0; j < vecs; j++) c[i][j] = (vec){0};
+    }
+    for (const segment *s = t->segments, *end = s + t->count; s < end; s++) {
+        const real *upper = t->a + s->offset, *lower = upper + half * a_row;
+        for (int64_t k = s->length; k > 0; k--) {
+            vec row[TILE_VECS];
+            NN_UNROLL
+            for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
+            NN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                const vec element = v_set1(i < half ? upper[i * a_row] : lower[(i - half) * a_row]);
+                NN_UNROLL
+                for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
+            }
+            upper += a_column;
+            lower += a_column;
+            b += NN_NR;
+        }
+    }
+    if (t->columns < vecs * NN_WIDTH)
+        store_tile(t, c, rows, vecs, false);
+    else
+        store_tile(t, c, rows, vecs, true);
+}
+
+#if NN_MR > 6
+#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#else
+#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
+#define X(rows)                                                                                                        \
+    static void tile_##rows##_narrow(const tile_args *t) { convolve_tile(t, rows, 1); }                                \
+    static void tile_##rows(const tile_args *t) { convolve_tile(t, rows, TILE_VECS); }
+TILE_ROWS(X)
+#undef X
+#define X(rows) {tile_##rows##_narrow, tile_##rows},
+static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, TILE_ROWS(X)};
+#undef X
+
+#endif
