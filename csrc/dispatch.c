@@ -4,7 +4,7 @@
 #include "check.h"
 #include "nncore.h"
 
-/* ---- ISAs of this build, plain first; setup.py defines NN_HAVE_<isa> for the compilations it adds ---- */
+/* ---- ISAs of this build, plain first; compilations.py defines NN_HAVE_<isa> for the compilations it adds ---- */
 #define REGISTER(dtype, isa) void nn_register_##isa##_##dtype(nn_kernels *table);
 REGISTER(f32, baseline)
 REGISTER(f64, baseline)
@@ -47,6 +47,16 @@ static const isa isas[] = {
 #endif
 };
 enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
+
+const char *nn_baseline(void) {
+#if defined(__aarch64__)
+    return "NEON";
+#elif defined(__x86_64__)
+    return "SSE2";
+#else
+    return "plain C";
+#endif
+}
 
 static nn_kernels tables[NN_DTYPE_COUNT];
 

@@ -23,8 +23,10 @@
 #define WORK_PER_THREAD 100000.0
 
 static int threads_wanted = 1;
-static int openmp_threads_at_start = 1;
 static bool forked = false;
+#ifdef _OPENMP
+static int openmp_threads_at_start = 1;
+#endif
 
 /* ---- scratch: blocks for the teams that run now, kept for the next ---- */
 typedef struct block {

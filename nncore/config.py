@@ -3,7 +3,16 @@
 import os
 import platform
 
-from nncore._core.kernels import ISA, KERNELS, get_num_threads, isas, openmp_runtime, set_num_threads, start_threads
+from nncore._core.kernels import (
+    ISA,
+    KERNELS,
+    baseline,
+    get_num_threads,
+    isas,
+    openmp_runtime,
+    set_num_threads,
+    start_threads,
+)
 
 __all__ = ["default_threads", "get_num_threads", "set_num_threads", "show_config"]
 
@@ -56,7 +65,7 @@ def show_config():
     from nncore import __version__
 
     print(f"nncore {__version__}, Python {platform.python_version()}, {platform.machine()} {platform.system()}")
-    print(f"ISA       {ISA} (this CPU can run {', '.join(isas())}; NNCORE_ISA caps it)")
+    print(f"ISA       {ISA} (this CPU can run {', '.join(isas())}; NNCORE_ISA caps it; baseline is {baseline()})")
     print(f"threads   {get_num_threads()}")
     print(f"OpenMP    {openmp_runtime()}")
     reference = {}

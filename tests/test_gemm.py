@@ -4,11 +4,10 @@ Every element is the sum, over chunks of 256 inner indices in order, of a chain 
 then the activation. Shapes, memory layouts, threads and ISAs must not show.
 """
 
-import ast
-import contextlib
 import hashlib
 import platform
 import re
+import runpy
 import shutil
 import subprocess
 from fractions import Fraction
@@ -264,34 +263,35 @@ def test_the_same_bits_on_every_isa(isa):
 
 
 # ---- the compiled tile ----
-def inner_loops(disassembly):
+BACK = {"x86_64": r"j\w+ +([0-9a-f]+)\b", "aarch64": r"[bct][.\w]* +(?:.*, )?([0-9a-f]+) <"}  # jumps
+PRODUCT = {"x86_64": "vfmadd", "aarch64": "fmla"}
+STACK = {"x86_64": r"\(%r[sb]p\)", "aarch64": r"\[(sp|x29)\b"}
+
+
+def inner_loops(disassembly, machine):
     """(function, instructions) of the loops around a fused multiply-add in the functions of the register tile."""
     for body in disassembly.split("\n\n"):
         head = re.match(r"[0-9a-f]+ <(tile_\w+)[.\w]*>:\n", body)
         if not head:
             continue
-        code = [line.split("\t") for line in body.splitlines()[1:]]
-        code = [(int(parts[0].strip(" :"), 16), parts[1]) for parts in code if len(parts) == 2]
+        code = [line.split("\t", 1) for line in body.splitlines()[1:]]
+        code = [(int(parts[0].strip(" :"), 16), parts[1].replace("\t", " ")) for parts in code if len(parts) == 2]
         index = {address: i for i, (address, _) in enumerate(code)}
         for i, (address, instruction) in enumerate(code):
-            jump = re.match(r"j\w+\s+([0-9a-f]+)\b", instruction)
+            jump = re.match(BACK[machine], instruction)
             if jump and int(jump[1], 16) <= address and int(jump[1], 16) in index:
                 loop = [text for _, text in code[index[int(jump[1], 16)] : i + 1]]
-                innermost = sum(text.startswith("j") for text in loop) == 1
-                if innermost and any("vfmadd" in text for text in loop):
+                innermost = sum(bool(re.match(BACK[machine], text)) for text in loop) == 1
+                if innermost and any(PRODUCT[machine] in text for text in loop):
                     yield head[1], loop
 
 
-def build_flags():
-    """C_FLAGS and the rows of ISAS in setup.py."""
-    names = {}
-    for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List):
-            target = node.targets[0]
-            key = target.slice if isinstance(target, ast.Subscript) else target
-            with contextlib.suppress(ValueError):
-                names[key.value if isinstance(key, ast.Constant) else key.id] = ast.literal_eval(node.value)
-    return names
+def assert_in_registers(compiled, machine="x86_64", objdump="objdump", rows=6):
+    """No loop of the register tile keeps anything on the stack."""
+    command = [objdump, "-d", "--no-show-raw-insn", compiled]
+    loops = list(inner_loops(subprocess.run(command, capture_output=True, text=True, check=True).stdout, machine))
+    assert {f"tile_{rows}", f"tile_{rows}_narrow"} <= {name for name, _ in loops}
+    assert not {name: loop for name, loop in loops if any(re.search(STACK[machine], text) for text in loop)}
 
 
 @pytest.mark.skipif(not (shutil.which("gcc") and shutil.which("objdump")), reason="no gcc and objdump")
@@ -299,17 +299,23 @@ def build_flags():
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
 def test_the_tile_stays_in_registers(isa, dtype, tmp_path):
-    flags = build_flags()
+    build = runpy.run_path(ROOT / "csrc/compilations.py")
     macros = [f"-DNN_ISA={isa}", f"-DNN_DTYPE={dtype}"]
-    folders = [f"-I{ROOT / folder}" for folder in ("csrc/include", "csrc", "csrc/cpu")]
+    folders = [f"-I{ROOT / folder}" for folder in build["INCLUDE"]]
     compiled = tmp_path / "gemm.o"
-    command = ["gcc", *flags["C_FLAGS"], *flags[isa], *macros, *folders, "-c", ROOT / "csrc/cpu/gemm.c", "-o", compiled]
+    command = [
+        "gcc",
+        *build["C_FLAGS"],
+        *build["X86_ISAS"][isa],
+        *macros,
+        *folders,
+        "-c",
+        ROOT / "csrc/cpu/gemm.c",
+        "-o",
+        compiled,
+    ]
     subprocess.run(command, check=True)
-    command = ["objdump", "-d", "--no-show-raw-insn", compiled]
-    loops = list(inner_loops(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-    assert {"tile_6", "tile_6_narrow"} <= {name for name, _ in loops}
-    spilled = {name: loop for name, loop in loops if any(re.search(r"\(%r[sb]p\)", text) for text in loop)}
-    assert not spilled
+    assert_in_registers(compiled)
 
 
 if __name__ == "__main__":

@@ -170,8 +170,8 @@ static inline real nn_add(real a, real b) { return a + b; }
 static inline real nn_sub(real a, real b) { return a - b; }
 static inline real nn_mul(real a, real b) { return a * b; }
 static inline real nn_div(real a, real b) { return a / b; }
-static inline real nn_maximum(real a, real b) { return (a > b) | (a != a) ? a : b; }
-static inline real nn_minimum(real a, real b) { return (a < b) | (a != a) ? a : b; }
+static inline real nn_maximum(real a, real b) { return ((a > b) | (a != a)) ? a : b; }
+static inline real nn_minimum(real a, real b) { return ((a < b) | (a != a)) ? a : b; }
 #else
 static inline real nn_add(real a, real b) { return (real)((uint64_t)a + (uint64_t)b); }
 static inline real nn_sub(real a, real b) { return (real)((uint64_t)a - (uint64_t)b); }

@@ -126,8 +126,10 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
 
 #if NN_MR > 6
 #define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#else
+#elif NN_MR > 5
 #define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5)
 #endif
 #define X(rows)                                                                                                        \
     static void tile_##rows##_narrow(const tile_args *t) { gemm_tile(t, rows, 1); }                                    \

@@ -9,7 +9,7 @@
 #include "simd.h"
 
 /* The register tile: NN_MR rows of A by NN_NR columns of B. The accumulators, one row of B and one element of A
- * are all the registers there are. */
+ * are all the registers there are; on NEON a whole column of A, which compilers load ahead of the products. */
 #if NN_BYTES == 64
 #define NN_MR 14
 #define NN_NR (2 * NN_WIDTH)
@@ -17,7 +17,7 @@
 #define NN_MR 6
 #define NN_NR (2 * NN_WIDTH)
 #else
-#define NN_MR 6
+#define NN_MR 5
 #define NN_NR (4 * NN_WIDTH)
 #endif
 

@@ -19,14 +19,14 @@ _Static_assert((MAX_DEPTH + 3 * GROUPS_PER_RANK) * BLOCK * sizeof(real) <= NN_SC
 
 /* ---- one chunk ---- */
 #if NN_IS_FLOAT
-static inline bool is_nan(real x) { return x != x; }
+static inline int is_nan(real x) { return x != x; } /* int: an operand of | and & */
 static inline real add(real a, real b) { return a + b; }
 #else
-static inline bool is_nan(real x) { return (void)x, false; }
+static inline int is_nan(real x) { return (void)x, 0; }
 static inline real add(real a, real b) { return (real)((uint64_t)a + (uint64_t)b); }
 #endif
-static inline real larger(real a, real b) { return (a > b) | is_nan(a) ? a : b; }
-static inline real smaller(real a, real b) { return (a < b) | is_nan(a) ? a : b; }
+static inline real larger(real a, real b) { return ((a > b) | is_nan(a)) ? a : b; }
+static inline real smaller(real a, real b) { return ((a < b) | is_nan(a)) ? a : b; }
 
 #if NN_IS_FLOAT
 static real sum_row(const real *x, int64_t n) { return row_chunk_sum(row_add_step, x, 0, n); }

@@ -23,7 +23,7 @@
 #endif
 #if defined(__AVX2__)
 #include <immintrin.h>
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 
@@ -80,6 +80,8 @@ NN_INLINE vmask v_isnan(vec a) { return (vmask)(a != a); }
 NN_INLINE vmask v_not(vmask m) { return ~m; }
 #if NN_BYTES == 32
 NN_INLINE bool v_any(vmask m) { return _mm256_movemask_epi8((__m256i)m) != 0; }
+#elif defined(__aarch64__)
+NN_INLINE bool v_any(vmask m) { return vmaxvq_u32((uint32x4_t)m) != 0; }
 #else
 NN_INLINE bool v_any(vmask m) {
     nn_int any = 0;
@@ -216,7 +218,7 @@ NN_INLINE vec v_sqrt(vec a) { return (vec)V_X86(_mm256_sqrt)(a); }
 NN_INLINE vec v_round(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 NN_INLINE vec v_floor(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 NN_INLINE vec v_ceil(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_NEON(vfma)(c, a, b); }
 NN_INLINE vec v_sqrt(vec a) { return (vec)V_NEON(vsqrt)(a); }
 NN_INLINE vec v_round(vec a) { return (vec)V_NEON(vrndn)(a); }
@@ -288,6 +290,8 @@ typedef uint64_t vec64 __attribute__((vector_size(NN_BYTES)));
 NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (vec64)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 #elif NN_BYTES == 32
 NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (vec64)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
+#elif defined(__aarch64__)
+NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 #else
 NN_INLINE vec64 v_mul_low(vec64 a, vec64 b) { return (a & UINT32_MAX) * (b & UINT32_MAX); }
 #endif

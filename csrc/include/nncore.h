@@ -153,6 +153,8 @@ const nn_kernel_info *nn_info(int kernel);
 const nn_kernels *nn_table(int dtype);
 /* Names of the ISAs in this build that this CPU can run, best last; NULL after the last. */
 const char *nn_isa_name(int i);
+/* What "baseline" is on this family of CPUs: the vector instructions that all of them have. */
+const char *nn_baseline(void);
 
 /* ---- checks: shapes, sizes, values; no kernel runs on what they refuse -------------------------------------- */
 typedef struct {

@@ -78,6 +78,7 @@ cdef extern from "nncore.h" nogil:
     const nn_kernel_info *nn_info(int kernel)
     const nn_kernels *nn_table(int dtype)
     const char *nn_isa_name(int i)
+    const char *nn_baseline()
     bint nn_check_inputs(const nn_kernel_info *info, const nn_array *arrays, void *args, nn_shape *leading, nn_error *error)
     int nn_output_shape(const nn_kernel_info *info, int field, const void *args, const nn_shape *leading, int64_t *shape)
     bint nn_check_output(const nn_kernel_info *info, int field, const nn_array *array, void *args, const nn_shape *leading,

@@ -671,6 +671,11 @@ def isas():
     return names
 
 
+def baseline():
+    """What the ISA "baseline" is on this family of CPUs: SSE2 or NEON, which all of them have."""
+    return nn_baseline().decode()
+
+
 def get_num_threads():
     """Number of threads that a large kernel uses."""
     return nn_get_num_threads()
