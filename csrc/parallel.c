@@ -7,6 +7,11 @@
  * After fork() the child runs every team serially: libgomp cannot be entered in a child whose parent has used it
  * (GCC bug 52303), and by the numeric contract the bits are the same.
  */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
+#include <sched.h>
+#include <unistd.h>
+#endif
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -66,6 +71,25 @@ static block *acquire_block(int ranks) {
     return NULL;
 }
 
+/* ---- places ----
+ * Linux may wake a worker on the processor of the thread that wakes it, most of all while the threads of another
+ * library spin elsewhere, and balances the load milliseconds later. Until then two ranks take turns on one processor.
+ * So a worker that finds itself where rank 0 is leaves, for good: it may run wherever the process may, but there. If
+ * rank 0 follows, it leaves again. Threads that OMP_PROC_BIND or OMP_PLACES have bound stay where they are. */
+#if defined(__linux__) && defined(_OPENMP)
+static int home_of_rank_0(void) { return omp_get_proc_bind() == omp_proc_bind_false ? sched_getcpu() : -1; }
+
+static void leave(int home) {
+    cpu_set_t allowed;
+    if (home < 0 || sched_getcpu() != home || sched_getaffinity(getpid(), sizeof allowed, &allowed)) return;
+    CPU_CLR((size_t)home, &allowed);
+    if (CPU_COUNT(&allowed) > 0) sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+static int home_of_rank_0(void) { return -1; }
+static void leave(int home) { (void)home; }
+#endif
+
 /* ---- teams ---- */
 void nn_barrier(const nn_team *team) {
     if (team->size > 1) {
@@ -106,10 +130,13 @@ bool nn_run(nn_kernel_fn kernel, const void *args, double work) {
         kernel(args, &team, 0);
     } else {
 #ifdef _OPENMP
+        const int home = home_of_rank_0();
 #pragma omp parallel num_threads(threads)
         {
             const nn_team team = {omp_get_num_threads(), scratch};
-            kernel(args, &team, omp_get_thread_num());
+            const int rank = omp_get_thread_num();
+            if (rank > 0) leave(home);
+            kernel(args, &team, rank);
         }
 #endif
     }

@@ -166,6 +166,26 @@ def test_thread_counts(restore_threads, monkeypatch):
     assert nncore.config.default_threads() == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
+def test_workers_stay_where_the_process_may_run(restore_threads):
+    nncore.set_num_threads(2)
+    a, b = np.random.default_rng(0).standard_normal((2, 1, 128, 128), np.float32)
+    expected, allowed = nncore.kernels.matmul(a, b), os.sched_getaffinity(0)
+    workers = [int(task) for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    before = {worker: os.sched_getaffinity(worker) for worker in workers}
+    try:
+        for cpu in sorted(allowed)[:4]:  # wherever they stand, next to rank 0 or not
+            for worker in workers:
+                os.sched_setaffinity(worker, {cpu})
+            for _ in range(100):
+                assert np.array_equal(nncore.kernels.matmul(a, b), expected)
+            for worker in workers:
+                assert os.sched_getaffinity(worker) <= allowed
+    finally:
+        for worker, cpus in before.items():
+            os.sched_setaffinity(worker, cpus)
+
+
 def test_threadpoolctl_is_heard(restore_threads):
     threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
     if "libgomp" not in nncore._core.kernels.openmp_runtime():
