@@ -77,7 +77,7 @@ def onnx_session(nodes, inputs, output, weights):
     graph = helper.make_graph(
         nodes, "work", values, results, [numpy_helper.from_array(array, name) for name, array in weights.items()]
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = nncore.get_num_threads()
     options.log_severity_level = 3

@@ -4,6 +4,7 @@ All start from the same weights; the losses of the first three steps must agree 
 """
 
 import warnings
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -219,14 +220,7 @@ def cnn(batch, size, channels, filters, classes):
         [arrays[0].transpose(2, 3, 1, 0), arrays[1], arrays[2].transpose(2, 3, 1, 0), arrays[3], linear, arrays[5]],
     )
 
-    def by_nncore():
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    run = {"numpy": lambda: baseline.step(images, target), "nncore": by_nncore}
+    run = {"numpy": lambda: baseline.step(images, target), "nncore": _nncore_step(model, optimizer, x, labels)}
     if peers.has("torch"):
         import torch
 
@@ -241,6 +235,101 @@ def cnn(batch, size, channels, filters, classes):
             )
     flops = 2.0 * batch * 9 * (2 * channels * first * size**2 + 3 * first * second * (size // 2) ** 2)
     return Contest(run, flops=flops + 6.0 * batch * features * classes, rtol=2e-3)
+
+
+# ---- networks without a NumPy contender ----
+def lenet5(nn):
+    """LeCun et al. 1998, with ReLU and max pooling, on 28 x 28."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    )
+
+
+def mnist_cnn(nn):
+    """Two convolutions without padding and a linear layer, on 28 x 28."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(1600, 10)),
+    )
+
+
+def resnet20(nn):
+    """He et al. 2016, section 4.2: three stages of three blocks, 16, 32 and 64 channels, on 3 x 32 x 32."""
+
+    class Block(nn.Module):
+        def __init__(self, channels, filters, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(channels, filters, 3, stride, 1, bias=False)
+            self.norm1 = nn.BatchNorm2d(filters)
+            self.conv2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False)
+            self.norm2 = nn.BatchNorm2d(filters)
+            self.relu, self.shortcut = nn.ReLU(), nn.Identity()
+            if stride > 1:
+                conv = nn.Conv2d(channels, filters, 1, stride, bias=False)
+                self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(filters))
+
+        def forward(self, x):
+            y = self.relu(self.norm1(self.conv1(x)))
+            return self.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+    stages = [(16, 16, 1), (16, 32, 2), (32, 64, 2)]
+    blocks = [Block(n if i == 0 else m, m, stride if i == 0 else 1) for n, m, stride in stages for i in range(3)]
+    head = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+    return nn.Sequential(*head, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def _both(build, batch, channels, size):
+    """{contender: (model, images in its layout)}, all with the same weights."""
+    nncore.manual_seed(0)
+    ours, images = build(nncore.nn), normal(batch, size, size, channels).transpose(0, 3, 1, 2)
+    models = {"nncore": (ours, nncore.from_numpy(images))}
+    if peers.has("torch"):
+        import torch
+
+        for name, layout in (("torch", torch.contiguous_format), ("torch nhwc", torch.channels_last)):
+            theirs = build(torch.nn)
+            with torch.no_grad():
+                for p, a in zip(theirs.parameters(), ours.parameters()):
+                    p.copy_(torch.tensor(a.detach().numpy()))
+            x = torch.from_numpy(np.ascontiguousarray(images)).contiguous(memory_format=layout)
+            models[name] = theirs.to(memory_format=layout), x
+    return models
+
+
+def train(build, batch, channels, size, flops=0.0):
+    """A step of Adam; `flops`: of the forward pass of one image."""
+    target, run = np.random.default_rng(1).integers(0, 10, batch), {}
+    for name, (model, x) in _both(build, batch, channels, size).items():
+        if name == "nncore":
+            optimizer = nncore.optim.Adam(model.parameters(), lr=LR)
+            run[name] = _nncore_step(model, optimizer, x, nncore.from_numpy(target))
+        else:
+            import torch
+
+            run[name] = _torch_step(model, x, torch.tensor(target))
+    return Contest(run, flops=3.0 * batch * flops, rtol=2e-2)
+
+
+def _nncore_step(model, optimizer, x, target):
+    def step():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), target)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def infer(build, channels, size, flops=0.0):
+    """One image, in evaluation."""
+    run = {}
+    for name, (model, x) in _both(build, 1, channels, size).items():
+        run[name] = partial(model.eval(), x)
+    return Contest(run, flops=flops, rtol=1e-2, atol=1e-3)
 
 
 TRAINING_STEPS = {

@@ -52,7 +52,7 @@ class KernelCall(partial):
         return self.func.seconds(*self.args, repeat=loops, **self.keywords)
 
 
-def measure(contenders, samples=9, sample_time=0.004, settle=0.0):
+def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.inf):
     """Time contenders side by side: they take turns, so that a drifting clock or a busy neighbour meets all of them.
 
     Args:
@@ -60,6 +60,7 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0):
         samples: how many turns each takes. Default: 9.
         sample_time: seconds a turn should last; short functions are called in a loop. Default: 4 ms.
         settle: seconds to wait before a turn, for the spinning threads of the one before to go to sleep. Default: 0.
+        budget: seconds for all turns; where they are slow, they are fewer, but three. Default: no limit.
 
     Returns:
         dict of name -> Timing.
@@ -69,11 +70,13 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0):
         >>> measure({"pass": lambda: None}, samples=3, sample_time=1e-4)["pass"].median < 1e-3
         True
     """
-    loops = {}
+    loops, all_once = {}, 0.0
     for name, run in contenders.items():
         run()
         once = min(_sample(run, 1) for _ in range(2))
         loops[name] = max(1, math.ceil(sample_time / max(once, 1e-7)))
+        all_once += max(once, sample_time)
+    samples = max(min(samples, 3), int(min(samples, budget / all_once)))
     names, times = list(contenders), {name: [] for name in contenders}
     collecting = gc.isenabled()
     gc.disable()
@@ -119,15 +122,15 @@ class Contest:
     weights: list = field(default_factory=list)  # what all start from, for contenders that join later
 
 
-def verify(contest):
-    """Raise AssertionError if a contender's results differ from NumPy's. Three calls each, for those that keep state."""
+def verify(contest, reference="numpy", calls=3):
+    """Raise AssertionError if a contender's results differ from the reference's. Three calls, for those that keep state."""
     if not contest.compare:
         return
-    expected = [_flat(contest.run["numpy"]()) for _ in range(3)]
+    expected = [_flat(contest.run[reference]()) for _ in range(calls)]
     for name, run in contest.run.items():
-        for want in expected if name != "numpy" else ():
+        for want in expected if name != reference else ():
             np.testing.assert_allclose(
-                _flat(run()), want, contest.rtol, contest.atol, err_msg=f"{name} and numpy differ"
+                _flat(run()), want, contest.rtol, contest.atol, err_msg=f"{name} and {reference} differ"
             )
 
 

@@ -100,3 +100,59 @@ def test_report_names_losses_and_failures(monkeypatch):
     assert "Slower than NumPy by more than 5 %: lost (0.50)." in text
     assert "**broken: not timed.** AssertionError: 1 is not 2" in text
     assert "| won | 30,000.0 ± 0.0 | 20,000.0 ± 0.0 | 1.50 |  | **0.50** | 50.0 GFLOP/s (50%) |" in text
+
+
+@in_checkout
+def test_families_state_what_they_ask_for(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.families import FAMILIES
+
+    values = {"share", "cycles per element", "over plain", "µs"}
+    for family, rows in FAMILIES.items():
+        names = [name for name, *_ in rows]
+        assert len(names) == len(set(names)), family
+        for _, make, size, ask, *listed in rows:
+            assert callable(make)
+            assert isinstance(size, tuple)
+            assert ask is None or (ask.value in values and ask.limit > 0)
+            assert listed in ([], ["listed"])
+
+
+@in_checkout
+@pytest.mark.parametrize("family", ["^one row", "^activations", "softmax", "optimizers", "after a product"])
+def test_a_family_is_measured_and_reported(family, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import families
+
+    options = ["--samples", "1", "--sample-time", "1e-6", "--threads", "1", "--peers", "--out", str(tmp_path)]
+    assert families.main([*options, "--family", family, "--only", "64 x 64|L1|128x10|20 x 61|127"]) == 0
+    text = capsys.readouterr().out
+    assert (tmp_path / "families.md").read_text() + "\n" == text
+    assert "Short of the ask" in text
+
+
+@in_checkout
+def test_what_falls_short_is_named(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.family_report import as_markdown
+
+    def row(name, ask, **values):
+        times = {who: {"median": m} for who, m in {"kernel": 1e-5, "nncore": 2e-5, "torch": 1e-5}.items()}
+        row = {"family": "products", "name": name, "threads": 1, "listed": True, "times": times, "ask": ask}
+        return row | {"floor": 5e-6, "limit": "flops", "counted": "", "values": values}
+
+    report = {
+        "machine": {"cpu": "a CPU", "cores": 2, "system": "a system", "load": 0.0},
+        **{"date": "today", "commit": "abc", "isa": "avx2", "versions": {"nncore": "1"}, "python": "3", "seconds": 1},
+        "calibration": [{"threads": 1, "gflops": {"float32": 100.0}, "ghz": 3.0}],
+        "rows": [
+            row("good", {"value": "share", "limit": 0.5}, **{"share": 0.5, "best peer": 2.0}),
+            row("short", {"value": "share", "limit": 0.8}, **{"share": 0.5, "best peer": 0.5}),
+        ],
+    }
+    text = as_markdown(report)
+    assert "- products: short: share 0.50, asked 0.8\n- products: short: torch takes 0.50 of nncore's time" in text
+    assert "good:" not in text
+    assert (
+        "Over the 2 listed rows the best peer takes 1.00 times nncore's time (geometric mean); 1 are below 1." in text
+    )
