@@ -24,8 +24,7 @@
 /* Elements of A in place or gathered: three quarters of L2, as gemm. */
 #define ROOM (12288 * NN_BYTES / (int)sizeof(real))
 
-_Static_assert((NN_KC * NN_NR + NN_WIDTH) * sizeof(real) + ROOM * sizeof(real) <= NN_CONVOLVE_SCRATCH,
-               "the blocks exceed scratch");
+_Static_assert((NN_KC * NN_NR + ROOM + NN_WIDTH) * sizeof(real) <= NN_CONVOLVE_SCRATCH, "the blocks exceed scratch");
 
 NN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 NN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -107,10 +106,10 @@ void NN_FN(convolve)(const nn_convolution *c, const nn_team *team, int rank) {
     int64_t first, end, column, column_end;
     nn_share(c->images * p->PH, 1, &row_team, rank / across, &first, &end);
     nn_share(c->columns, NN_NR, &column_team, rank % across, &column, &column_end);
+    if (column == column_end) return;
+    real *panel = nn_scratch(team, rank), *room = panel + NN_KC * NN_NR;
     first *= p->PW;
     end *= p->PW;
-
-    real *panel = nn_scratch(team, rank), *room = panel + NN_KC * NN_NR;
     lines l;
     segment segments[NN_KC];
     tile_args t = {.a_column = 1, .segments = segments};
@@ -165,11 +164,12 @@ void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, con
 
     lines l;
     segment segments[MAX_LINES] = {{0, count}};
-    const bool short_runs = run_size(p, p->C) < 8;
-    const bool in_lines = count > 0 && !short_runs && lay_lines(&l, p, begin, end, room, ROOM) == end;
+    /* all chunks alike, as their tiles are what the ranks share */
+    const bool in_lines = count > 0 && run_size(p, p->C) >= 8 && lines_fit(p, smaller(rows, NN_KC), ROOM);
     tile_args t = {
         .a_row = 1, .segments = segments, .count = 1, .b = panel, .c_row = c->d_row, .first = chunk == first};
     if (in_lines) {
+        lay_lines(&l, p, begin, end, room, ROOM);
         t.count = l.count;
         t.a_column = p->step_w * l.pixel;
         for (int i = 0; i < l.count; i++) segments[i] = (segment){l.line[i].start - l.line[0].start, l.line[i].count};

@@ -55,7 +55,10 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs)
     NN_UNROLL
     for (int i = 0; i < rows; i++) {
         NN_UNROLL
-        for (int j = 0; j < vecs; j++) c[i][j] = (vec){0};
+        for (int j = 0; j < vecs; j++) {
+            c[i][j] = (vec){0};
+            __builtin_prefetch(t->c + i * t->c_row + j * NN_WIDTH, 1);
+        }
     }
     for (const segment *s = t->segments, *end = s + t->count; s < end; s++) {
         const real *upper = t->a + s->offset, *lower = upper + half * a_row;
@@ -82,8 +85,10 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs)
 
 #if NN_MR > 6
 #define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#else
+#elif NN_MR > 5
 #define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5)
 #endif
 #define X(rows)                                                                                                        \
     static void tile_##rows##_narrow(const tile_args *t) { convolve_tile(t, rows, 1); }                                \

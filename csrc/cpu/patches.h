@@ -70,12 +70,27 @@ static void copy_image_row(real *to, const patches *p, int64_t n, int64_t h, int
         }
 }
 
+/* Rows of the image under a patch, columns under a row of patches. */
+NN_INLINE int64_t patch_height(const patches *p) { return (p->KH - 1) * p->dilation_h + 1; }
+NN_INLINE int64_t line_width(const patches *p) { return (p->PW - 1) * p->step_w + (p->KW - 1) * p->dilation_w + 1; }
+
+/* Whether no patch reaches over the image's edge: its lines need no copy. */
+static bool patches_inside(const patches *p) {
+    return p->start_h >= 0 && p->start_w >= 0 && p->start_w + line_width(p) <= p->W &&
+           p->start_h + (p->PH - 1) * p->step_h + patch_height(p) <= p->H;
+}
+
+/* Whether `size` elements have room for the lines of any `count` patches, at most MAX_LINES. */
+static bool lines_fit(const patches *p, int64_t count, int64_t size) {
+    const int64_t rows = (count + p->PW - 2) / p->PW + 1, images = (rows + p->PH - 2) / p->PH + 1;
+    const int64_t beyond = patch_height(p) > p->step_h ? patch_height(p) - p->step_h : 0;
+    return patches_inside(p) || (rows * p->step_h + images * beyond) * line_width(p) * p->C <= size;
+}
+
 /* The lines of patches first .. end, or of as many as there is room for. Returns the first one left out. */
 static int64_t lay_lines(lines *l, const patches *p, int64_t first, int64_t end, real *room, int64_t size) {
-    const int64_t height = (p->KH - 1) * p->dilation_h + 1;
-    const int64_t width = (p->PW - 1) * p->step_w + (p->KW - 1) * p->dilation_w + 1;
-    const bool inside = p->start_h >= 0 && p->start_w >= 0 && p->start_w + width <= p->W &&
-                        p->start_h + (p->PH - 1) * p->step_h + height <= p->H;
+    const int64_t height = patch_height(p), width = line_width(p);
+    const bool inside = patches_inside(p);
     l->pixel = inside ? p->pixel : p->C;
     l->row = inside ? p->W * p->pixel : width * p->C;
     int64_t image = -1, top = 0, bottom = 0; /* the copy holds rows top .. bottom of this image, from `copy` on */
@@ -109,18 +124,17 @@ typedef struct {
     int64_t h, w, length;
 } run_place;
 
-/* Writes up to NN_WIDTH - 1 elements more than `length`. */
+/* Both write up to NN_WIDTH - 1 elements more than `length`: whole registers, the next run goes over them. */
 NN_INLINE void copy_run(real *to, const real *from, int64_t length) {
     for (; length > NN_WIDTH; to += NN_WIDTH, from += NN_WIDTH, length -= NN_WIDTH) v_store(to, v_load(from));
     v_store(to, v_load_n(from, length));
 }
 
 /* The run that starts in row h, w elements to the right of the row's begin, with zeros outside the image. */
-static void copy_run_at_edge(real *to, const patches *p, const real *image, int64_t h, int64_t w, int64_t length) {
+NN_INLINE void copy_run_at_edge(real *to, const patches *p, const real *image, int64_t h, int64_t w, int64_t length) {
     const int64_t row = p->W * p->pixel, begin = w < 0 ? -w : 0, end = w + length > row ? row - w : length;
-    memset(to, 0, (size_t)length * sizeof(real));
-    if (h >= 0 && h < p->H && begin < end)
-        memcpy(to + begin, image + h * row + w + begin, (size_t)(end - begin) * sizeof(real));
+    for (int64_t i = 0; i < length; i += NN_WIDTH) v_store(to + i, (vec){0});
+    if (h >= 0 && h < p->H && begin < end) copy_run(to + begin, image + h * row + w + begin, end - begin);
 }
 
 /* to[i * depth + j] = element k + j of patch first + i; depth is at most NN_KC. Writes up to NN_WIDTH - 1 more. */
@@ -133,7 +147,7 @@ static void gather_patches(real *to, const patches *p, int64_t first, int64_t co
         runs[run_count] = (run_place){run.kh * p->dilation_h, run.kw * p->dilation_w * p->pixel + run.c, run.length};
         k += run.length;
     }
-    const int64_t height = (p->KH - 1) * p->dilation_h + 1, width = ((p->KW - 1) * p->dilation_w + 1) * p->pixel;
+    const int64_t height = patch_height(p), width = ((p->KW - 1) * p->dilation_w + 1) * p->pixel;
     const real *image = p->image + first / (p->PH * p->PW) * p->H * row;
     int64_t ph = first / p->PW % p->PH, pw = first % p->PW;
     for (; count > 0; count--) {
