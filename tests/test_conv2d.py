@@ -286,6 +286,7 @@ LARGE = {
     "stride 2": Case(3, 24, 26, 23, 40, 3, 3, stride=(2, 2), padding=(1, 1)),
     "many weights": Case(2, 48, 13, 14, 80, 3, 3, padding=(1, 1)),
     "a small last chunk of pixels": Case(6, 512, 7, 7, 16, 3, 3, padding=(1, 1)),
+    "few channels": Case(5, 6, 21, 19, 16, 5, 5, padding=(2, 1)),
     "pointwise": Case(4, 64, 20, 20, 48, 1, 1),
     "groups": Case(4, 32, 24, 24, 64, 3, 3, padding=(1, 1), groups=4),
     "depthwise": Case(8, 96, 26, 25, 96, 3, 3, padding=(1, 1), groups=96),

@@ -20,11 +20,13 @@
 #include "activation.h"
 #include "convolve_tile.h"
 #include "patches.h"
+#include "planar.h"
 
 /* Elements of A in place or gathered: three quarters of L2, as gemm. */
 #define ROOM (12288 * NN_BYTES / (int)sizeof(real))
 
 _Static_assert((NN_KC * NN_NR + ROOM + NN_WIDTH) * sizeof(real) <= NN_CONVOLVE_SCRATCH, "the blocks exceed scratch");
+_Static_assert((2 * PLANAR_WEIGHTS + ROOM) * sizeof(real) <= NN_CONVOLVE_SCRATCH, "the planes exceed scratch");
 
 NN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 NN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -108,6 +110,11 @@ void NN_FN(convolve)(const nn_convolution *c, const nn_team *team, int rank) {
     nn_share(c->columns, NN_NR, &column_team, rank % across, &column, &column_end);
     if (column == column_end) return;
     real *panel = nn_scratch(team, rank), *room = panel + NN_KC * NN_NR;
+    const plane_shape planes = planar_shape(c, ROOM);
+    if (planes.rows > 0) {
+        planar_convolve(c, planes, first, end, panel);
+        return;
+    }
     first *= p->PW;
     end *= p->PW;
     lines l;
