@@ -329,7 +329,8 @@ def grad(outputs, inputs, grad_outputs=None, bint retain_graph=False, bint allow
             raise RuntimeError(f"grad: input {i} was not used to compute the outputs; pass allow_unused=True to get None for it")
         if value is not None and t.node is None and t.hooks:
             value = _call_hooks(t.hooks, value)
-        result.append(None if value is None else wrap(value.copy()))
+        # two references are `value` and the dict: nobody else sees it, unless it was an input before or a hook kept it
+        result.append(None if value is None else wrap(value if _is_ours(value, 2) else value.copy("K")))
     return tuple(result)
 
 

@@ -1,0 +1,168 @@
+"""What memory costs: nothing that grows, no workspace beyond the scratch of a team, no copies between layers."""
+
+import re
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nncore
+from nncore import nn
+from nncore.nn import functional as F
+
+ROOT = Path(__file__).parent.parent
+SLACK = 64 << 10  # bytes of Python objects
+linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+
+
+def memory(what):
+    """VmRSS (now) or VmHWM (the most so far), in bytes."""
+    return int(re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) << 10
+
+
+def in_child(code, timeout=600):
+    """What a child with memory of its own prints."""
+    command = [sys.executable, "-c", f"from tests.test_memory import *\n{code}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    return [int(word) for word in run.stdout.split()]
+
+
+def random_work(rng):
+    """A small network of a random shape: forward, backward, a step."""
+    batch, channels, filters, size, features = (int(n) for n in rng.integers([2, 1, 1, 1, 1], [17, 20, 36, 24, 200]))
+    model = nn.Sequential(
+        nn.Conv2d(channels, filters, int(rng.integers(1, 4)), padding=1, bias=bool(rng.integers(2))),
+        *(nn.BatchNorm2d(filters), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *(nn.Linear(filters, features), nn.LayerNorm(features), nn.Dropout(0.5), nn.Linear(features, 3)),
+    )
+    optimizer = nncore.optim.Adam(model.parameters())
+    loss = F.cross_entropy(model(nncore.randn(batch, channels, size, size)), nncore.randint(0, 3, (batch,)))
+    loss.backward()
+    optimizer.step()
+
+
+def growth(shapes):
+    """Bytes by which memory grew over the second half of so many random shapes."""
+    rng = np.random.default_rng(0)
+    for i in range(shapes):
+        if i == shapes // 2:
+            before = memory("VmRSS")
+        random_work(rng)
+    return memory("VmRSS") - before
+
+
+@linux
+@pytest.mark.parametrize("shapes", [600, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+def test_memory_does_not_grow_with_the_number_of_shapes(shapes):
+    (grown,) = in_child(f"nncore.set_num_threads(2); print(growth({shapes}))")
+    assert grown < 2 << 20
+
+
+WORK = {
+    "matmul": "a = np.ones((1, 700, 700), np.float32); y = a.copy(); run = lambda: nncore.kernels.matmul(a, a, out=y)",
+    "linear_backward": """
+x, w, dy = (np.ones(shape, np.float32) for shape in [(500, 700), (700, 300), (500, 300)])
+dx, dw, db = np.empty_like(x), np.empty_like(w), np.empty(300, np.float32)
+run = lambda: nncore.kernels.linear_backward(dy, x, w.T, out=(dx, dw.T, db))""",
+    "conv2d": """
+x, w = np.ones((8, 56, 56, 64), np.float32).transpose(0, 3, 1, 2), np.ones((3, 3, 64, 64), np.float32).transpose(3, 2, 0, 1)
+y, dx, dw, db = np.empty_like(x), np.empty_like(x), np.empty_like(w), np.empty(64, np.float32)
+def run():
+    nncore.kernels.conv2d_forward(x, w, None, 1, 1, 1, 1, 1, 1, 1, 0, out=y)
+    nncore.kernels.conv2d_backward(y, x, w, 1, 1, 1, 1, 1, 1, 1, out=(dx, dw, db))""",
+    "layer_norm": """
+x, w = np.ones((4096, 256), np.float32), np.ones(256, np.float32)
+y, mean, rstd = x.copy(), np.empty(4096, np.float32), np.empty(4096, np.float32)
+run = lambda: nncore.kernels.layer_norm_forward(x, w, w, 1e-5, out=(y, mean, rstd))""",
+}
+
+
+@linux
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", WORK)
+def test_a_kernel_works_in_a_megabyte_for_each_thread(name, threads):
+    """Measured from outside: how far memory rises above what arguments and results take."""
+    touch = "[a.fill(1) for a in vars().copy().values() if isinstance(a, np.ndarray)]"
+    warm = "a0 = np.ones((1, 64, 64), np.float32); nncore.kernels.matmul(a0, a0)"  # code, and the team's stacks
+    code = f"{WORK[name]}\n{touch}\nnncore.set_num_threads({threads})\n{warm}\nbefore = memory('VmHWM')\n"
+    code += "run()\nrun()\nprint(memory('VmHWM') - before)"
+    (grown,) = in_child(code)
+    assert grown <= threads * (1 << 20) + (1 << 20)
+
+
+# ---- layouts ----
+def allocated(run):
+    """(result, bytes of arrays that were allocated at once at most)."""
+    run()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        result = run()
+        return result, tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def lies_channels_last(tensor):
+    return tensor.detach().array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.fixture
+def image():
+    return nncore.from_numpy(np.ones((8, 24, 24, 32), np.float32).transpose(0, 3, 1, 2))
+
+
+WITHOUT_COPY = {
+    "max pooling": (lambda x: F.max_pool2d(x, 2), 0.5),  # of the input's bytes: the result, and where its maxima were
+    "average pooling": (lambda x: F.avg_pool2d(x, 2), 0.25),
+    "batch norm": (nn.BatchNorm2d(32).train(), 1),
+    "batch norm, inference": (nn.BatchNorm2d(32).eval(), 1),
+    "relu": (F.relu, 1),
+    "gelu": (F.gelu, 1),
+    "addition": (lambda x: x + x, 1),
+    "addition per channel": (lambda x: x + nncore.ones(32, 1, 1), 1),
+    "concatenation": (lambda x: nncore.cat([x, x], 1), 2),
+    "convolution": (nn.Conv2d(32, 16, 3, padding=1), 0.5),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_COPY)
+def test_channels_last_passes_without_a_copy(image, name):
+    run, share = WITHOUT_COPY[name]
+    with nncore.no_grad():
+        y, used = allocated(lambda: run(image))
+    assert lies_channels_last(y)
+    assert used <= share * image.array.nbytes + SLACK
+
+
+@pytest.mark.parametrize("name", WITHOUT_COPY)
+def test_gradients_pass_without_a_copy(image, name):
+    """The gradient of the input is allocated, and nothing else of its size."""
+    run, _ = WITHOUT_COPY[name]
+    x = image.requires_grad_()
+    y = run(x)
+    dy = nncore.from_numpy(np.ones_like(y.detach().array))
+    used = allocated(lambda: nncore.autograd.grad(y, [x], dy, retain_graph=True))[1]
+    terms = 2 if name in ("addition", "concatenation") else 1  # the same image twice: two gradients, which are added
+    assert used <= (terms + (name == "concatenation")) * image.array.nbytes + SLACK
+
+
+def test_nchw_pays_one_conversion_at_the_edge(image):
+    model = nn.Sequential(
+        *(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU())
+    ).eval()
+    theirs = nncore.from_numpy(np.ascontiguousarray(image.array))
+    with nncore.no_grad():
+        y, last = allocated(lambda: model(image))
+        z, first = allocated(lambda: model(theirs))
+        assert lies_channels_last(z)
+        assert np.array_equal(y.array, z.array)
+        # the copy is gone when the second layer starts, so it hides below the peak of the whole
+        assert first <= last + SLACK
+        conversion = allocated(lambda: model[0](theirs))[1] - allocated(lambda: model[0](image))[1]
+    assert abs(conversion - image.array.nbytes) <= SLACK
