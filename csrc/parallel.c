@@ -76,7 +76,8 @@ static block *acquire_block(int ranks) {
  * library spin elsewhere, and balances the load milliseconds later. Until then two ranks take turns on one processor.
  * So a worker that finds itself where rank 0 is leaves, for good: it may run wherever the process may, but there. If
  * rank 0 follows, it leaves again. Threads that OMP_PROC_BIND or OMP_PLACES have bound stay where they are. */
-#if defined(__linux__) && defined(_OPENMP)
+#ifdef _OPENMP
+#ifdef __linux__
 static int home_of_rank_0(void) { return omp_get_proc_bind() == omp_proc_bind_false ? sched_getcpu() : -1; }
 
 static void leave(int home) {
@@ -88,6 +89,7 @@ static void leave(int home) {
 #else
 static int home_of_rank_0(void) { return -1; }
 static void leave(int home) { (void)home; }
+#endif
 #endif
 
 /* ---- teams ---- */

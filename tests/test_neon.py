@@ -64,6 +64,7 @@ def test_the_same_bits(name, replay):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-def test_the_tile_stays_in_registers(dtype, objects):
-    (compiled,) = (path for path in objects if path.parent.name == f"baseline_{dtype}" and path.name == "gemm.o")
+@pytest.mark.parametrize("name", ["gemm", "convolve"])
+def test_the_tile_stays_in_registers(name, dtype, objects):
+    (compiled,) = (path for path in objects if path.parent.name == f"baseline_{dtype}" and path.stem == name)
     assert_in_registers(compiled, "aarch64", "aarch64-linux-gnu-objdump", rows=5)

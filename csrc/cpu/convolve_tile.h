@@ -83,20 +83,13 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs)
         store_tile(t, c, rows, vecs, true);
 }
 
-#if NN_MR > 6
-#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#elif NN_MR > 5
-#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#else
-#define TILE_ROWS(X) X(1) X(2) X(3) X(4) X(5)
-#endif
 #define X(rows)                                                                                                        \
     static void tile_##rows##_narrow(const tile_args *t) { convolve_tile(t, rows, 1); }                                \
     static void tile_##rows(const tile_args *t) { convolve_tile(t, rows, TILE_VECS); }
-TILE_ROWS(X)
+NN_TILE_HEIGHTS(X)
 #undef X
 #define X(rows) {tile_##rows##_narrow, tile_##rows},
-static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, TILE_ROWS(X)};
+static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, NN_TILE_HEIGHTS(X)};
 #undef X
 
 #endif

@@ -9,15 +9,19 @@
 #include "simd.h"
 
 /* The register tile: NN_MR rows of A by NN_NR columns of B. The accumulators, one row of B and one element of A
- * are all the registers there are; on NEON a whole column of A, which compilers load ahead of the products. */
+ * are all the registers there are; on NEON a whole column of A, which compilers load ahead of the products.
+ * NN_TILE_HEIGHTS has every number of rows up to NN_MR. */
 #if NN_BYTES == 64
 #define NN_MR 14
+#define NN_TILE_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define NN_NR (2 * NN_WIDTH)
 #elif NN_BYTES == 32
 #define NN_MR 6
+#define NN_TILE_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define NN_NR (2 * NN_WIDTH)
 #else
 #define NN_MR 5
+#define NN_TILE_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5)
 #define NN_NR (4 * NN_WIDTH)
 #endif
 
