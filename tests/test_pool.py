@@ -52,6 +52,8 @@ CASES = {
     "rest at the end": Case((1, 3, 9, 10), (2, 3), (2, 3)),
     "whole image": Case((2, 33, 7, 6), (7, 6), (7, 6)),
     "identity": Case((2, 4, 3, 3), (1, 1), (1, 1)),
+    "stride past the known phases": Case((1, 3, 30, 25), (3, 4), (9, 11), (1, 2)),
+    "five rows see a line": Case((2, 70, 11, 4), (5, 1), (1, 1), (2, 0)),
     "no image": Case((0, 4, 5, 5), (2, 2), (2, 2)),
     "no channel": Case((2, 0, 5, 5), (2, 2), (2, 2)),
 }
@@ -181,6 +183,16 @@ def test_avg_pool_is_the_mean_of_each_window(case, count_include_pad, dtype):
     x, dy = normal(case.shape, dtype), normal(case.output, dtype)
     y, dx_of = avg_pool(case, x, count_include_pad)
     np.testing.assert_array_equal(avg_forward(case, x, count_include_pad), y)
+    np.testing.assert_array_equal(avg_backward(case, dy, count_include_pad), dx_of(dy))
+
+
+@pads
+@pytest.mark.parametrize("stride", [1, 2])
+def test_avg_pool_gradient_of_lines_too_long_for_the_scratch_memory(stride, count_include_pad):
+    """Three lines of 30 x 3000 quotients do not fit into a megabyte."""
+    case = Case((1, 3000, 4, 30 * stride), (3, 3), (1, stride), (1, 1))
+    dy = normal(case.output, np.float32)
+    _, dx_of = avg_pool(case, np.zeros(case.shape, np.float32), count_include_pad)
     np.testing.assert_array_equal(avg_backward(case, dy, count_include_pad), dx_of(dy))
 
 

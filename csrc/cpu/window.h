@@ -17,12 +17,6 @@ NN_INLINE nn_range nn_positions_inside(int64_t start, int64_t kernel, int64_t di
     return range;
 }
 
-/* The windows o whose first and last position enclose i: o * stride <= i + padding <= o * stride + extent. */
-NN_INLINE nn_range nn_windows_over(int64_t i, int64_t padding, int64_t extent, int64_t stride, int64_t count) {
-    const int64_t first = i + padding - extent, last = (i + padding) / stride;
-    return (nn_range){first > 0 ? (first + stride - 1) / stride : 0, last < count ? last + 1 : count};
-}
-
 /* Output i sees the positions start + i * step + tap * dilation, tap < taps, of an input of `size` positions. */
 typedef struct {
     int64_t start, step, dilation, taps, size;
