@@ -142,6 +142,61 @@ def test_batch_norm(dtype, rows, channels, affine):
     close(dx, dy * rstd.astype(np.float64) * scale, dtype)
 
 
+def pairwise(parts, unite):
+    while len(parts) > 1:
+        parts = [unite(*parts[i : i + 2]) if i + 1 < len(parts) else parts[i] for i in range(0, len(parts), 2)]
+    return parts[0]
+
+
+def statistics_of_batch_norm(x):
+    """Mean and variance per channel in the order of docs/numerics.md, in the dtype of x."""
+
+    def ascending(rows):
+        blocks = []
+        for start in range(0, len(rows), 256):
+            blocks.append(np.zeros_like(rows[0]))
+            for row in rows[start : start + 256]:
+                blocks[-1] = blocks[-1] + row
+        total = blocks[0]
+        for block in blocks[1:]:
+            total = total + block
+        return total
+
+    def unite(a, b):
+        (n_a, sum_a, squares_a), (n_b, sum_b, squares_b) = a, b
+        apart = sum_b / real(n_b) - sum_a / real(n_a)
+        factor = real(n_a) * real(n_b) / (real(n_a) + real(n_b))
+        return n_a + n_b, sum_a + sum_b, squares_a + (squares_b + apart * apart * factor)
+
+    real, size = x.dtype.type, max(-(-len(x) // 64), 16)
+    chunks = []
+    for start in range(0, len(x), size):
+        chunk = x[start : start + size]
+        total = ascending(chunk)
+        deviation = chunk - total / real(len(chunk))
+        chunks.append((len(chunk), total, ascending(deviation * deviation)))
+    n, total, squares = pairwise(chunks, unite)
+    return total / real(n), squares / real(n)
+
+
+@pytest.mark.parametrize(("rows", "channels"), [(2, 3), (17, 5), (100, 70), (1030, 33), (17_000, 3), (33_000, 2)])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_batch_norm_adds_in_the_order_of_the_contract(dtype, rows, channels):
+    x = normal(dtype, rows, channels) * 2 + 3
+    y, mean, rstd = kernels.batch_norm_forward(None, None, x, None, None, EPS, 0.1, 1)
+    expected_mean, variance = statistics_of_batch_norm(x)
+    expected_rstd = 1 / np.sqrt(variance + dtype(EPS))
+    np.testing.assert_array_equal(mean, expected_mean)
+    np.testing.assert_array_equal(rstd, expected_rstd)
+    np.testing.assert_array_equal(y, (x - expected_mean) * expected_rstd)
+
+
+def test_batch_norm_keeps_its_digits_far_from_zero():
+    x = normal(np.float32, 5000, 19) + np.float32(1e4)
+    y, *_ = kernels.batch_norm_forward(None, None, x, None, None, EPS, 0.1, 1)
+    np.testing.assert_allclose(y, normalised(x, 0), 2e-3, 2e-3)
+
+
 @pytest.mark.parametrize("unbiased", [0, 1])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_running_statistics(dtype, unbiased):

@@ -5,22 +5,73 @@
  * Shapes: x, y, dx, dy (rows, C), rows being every position of every image; all others (C,). weight and bias may be
  *   absent (1 and 0).
  * Parallel: statistics over chunks of rows, then over channels (row_terms.h); y and dx over rows.
- * Numerics: mean first, then the biased variance as the mean of (x - mean)^2; IEEE square root and division. The
- *   running variance takes the batch variance times rows / (rows - 1) where `unbiased`. A NaN stays in its channel.
- * Source: Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167 (2015).
+ * Numerics: each chunk's sum first, then its squared deviations from its own mean, while it is in the cache; two chunks
+ *   a and b together deviate by M_a + M_b + (mean_b - mean_a)^2 n_a n_b / (n_a + n_b), added up pairwise like the sums.
+ *   The variance is biased; the running variance takes it times rows / (rows - 1) where `unbiased`. IEEE square root
+ *   and division. A NaN stays in its channel.
+ * Source: Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167 (2015); Chan, Golub and LeVeque, "Updating
+ * Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
  */
 #include "row_terms.h"
 
 /* ---- forward ---- */
-NN_INLINE void value_term(const void *args, int64_t row, int64_t col, int64_t n, vec terms[2]) {
-    const nn_batch_norm_forward_args *a = args;
-    terms[0] = row_load((const real *)a->x + row * a->C + col, n);
+/* Up to NN_COLUMN_VECTORS registers of columns, from col on, and what their chunk is measured from. */
+typedef struct {
+    const real *x;
+    int64_t C, col;
+    real center[NN_COLUMN_VECTORS * NN_WIDTH];
+} deviations;
+
+NN_INLINE void value_term(const void *context, int64_t row, int64_t col, int64_t n, vec terms[2]) {
+    const deviations *d = context;
+    terms[0] = row_load(d->x + row * d->C + col, n);
 }
 
-NN_INLINE void squared_deviation_term(const void *args, int64_t row, int64_t col, int64_t n, vec terms[2]) {
-    const nn_batch_norm_forward_args *a = args;
-    const vec d = row_load((const real *)a->x + row * a->C + col, n) - row_load((const real *)a->mean + col, n);
-    terms[0] = d * d;
+NN_INLINE void squared_deviation_term(const void *context, int64_t row, int64_t col, int64_t n, vec terms[2]) {
+    const deviations *d = context;
+    const vec deviation = row_load(d->x + row * d->C + col, n) - row_load(d->center + col - d->col, n);
+    terms[0] = deviation * deviation;
+}
+
+/* Sum and squared deviations of a chunk in columns left .. of the panel, into row_partial(panel, chunk, 0) and (.., 1).
+ */
+NN_INLINE void column_statistics(const real *x, int64_t C, const row_panel *panel, int64_t chunk, int64_t left,
+                                 const int vectors, int64_t n) {
+    const int64_t begin = chunk * panel->chunk_rows, end = row_chunk_end(panel, chunk);
+    deviations d = {.x = x, .C = C, .col = panel->col + left};
+    row_panel squares = *panel;
+    squares.partial = row_partial(panel, 0, 1);
+    row_chunk_columns(value_term, 1, &d, panel, chunk, left, vectors, n);
+    const real *sum = row_partial(panel, chunk, 0) + left;
+    for (int64_t i = 0; i < (vectors - 1) * NN_WIDTH + n; i++) d.center[i] = sum[i] / (real)(end - begin);
+    row_chunk_columns(squared_deviation_term, 1, &d, &squares, chunk, left, vectors, n);
+}
+
+static void chunk_statistics(const real *x, int64_t C, const row_panel *panel, int64_t chunk) {
+    int64_t left = 0;
+    for (; left + NN_COLUMN_VECTORS * NN_WIDTH <= panel->width; left += NN_COLUMN_VECTORS * NN_WIDTH)
+        column_statistics(x, C, panel, chunk, left, NN_COLUMN_VECTORS, NN_WIDTH);
+    for (; left + NN_WIDTH <= panel->width; left += NN_WIDTH) column_statistics(x, C, panel, chunk, left, 1, NN_WIDTH);
+    if (left < panel->width) column_statistics(x, C, panel, chunk, left, 1, panel->width - left);
+}
+
+/* After a barrier: unites the chunks in columns begin .. end-1 of the panel; the result stands in chunk 0. */
+static void unite_statistics(const row_panel *panel, int64_t begin, int64_t end) {
+    for (int64_t step = 1; step < panel->chunks; step *= 2)
+        for (int64_t chunk = 0; chunk + step < panel->chunks; chunk += 2 * step) {
+            const int64_t other = chunk + step, next = other + step < panel->chunks ? other + step : panel->chunks;
+            const real rows_a = (real)(step * panel->chunk_rows);
+            const real rows_b = (real)(row_chunk_end(panel, next - 1) - other * panel->chunk_rows);
+            const real factor = rows_a * rows_b / (rows_a + rows_b);
+            real *restrict sum_a = row_partial(panel, chunk, 0), *restrict squares_a = row_partial(panel, chunk, 1);
+            const real *restrict sum_b = row_partial(panel, other, 0), *restrict squares_b =
+                                                                           row_partial(panel, other, 1);
+            for (int64_t i = begin; i < end; i++) {
+                const real apart = sum_b[i] / rows_b - sum_a[i] / rows_a;
+                squares_a[i] += squares_b[i] + apart * apart * factor;
+                sum_a[i] += sum_b[i];
+            }
+        }
 }
 
 /* running = (1 - momentum) * running + momentum * batch */
@@ -60,16 +111,14 @@ NN_DEFINE(batch_norm_forward) {
         const row_panel panel = row_panel_at(left, a->rows, a->C, team);
         int64_t begin, end;
         nn_share(panel.width, NN_LANES, team, rank, &begin, &end);
-        row_chunks_terms(value_term, 1, a, &panel, team, rank);
+        int64_t chunk, last;
+        nn_share(panel.chunks, 1, team, rank, &chunk, &last);
+        for (; chunk < last; chunk++) chunk_statistics(a->x, a->C, &panel, chunk);
         nn_barrier(team);
-        row_total(&panel, 1, begin, end);
-        for (int64_t i = begin; i < end; i++) mean[left + i] = row_partial(&panel, 0, 0)[i] / rows;
-        nn_barrier(team);
-        row_chunks_terms(squared_deviation_term, 1, a, &panel, team, rank);
-        nn_barrier(team);
-        row_total(&panel, 1, begin, end);
+        unite_statistics(&panel, begin, end);
         for (int64_t i = begin; i < end; i++) {
-            const real variance = row_partial(&panel, 0, 0)[i] / rows;
+            const real variance = row_partial(&panel, 0, 1)[i] / rows;
+            mean[left + i] = row_partial(&panel, 0, 0)[i] / rows;
             rstd[left + i] = 1 / V_LIBM(sqrt)(variance + (real)a->eps);
             if (running_mean) update_running(running_mean + left + i, a->momentum, mean[left + i]);
             if (running_var)

@@ -57,10 +57,23 @@ NN_INLINE void row_block_sum(row_terms terms, int count, const void *context, co
     }
 }
 
+NN_INLINE int64_t row_chunk_end(const row_panel *panel, int64_t chunk) {
+    const int64_t end = (chunk + 1) * panel->chunk_rows;
+    return end < panel->rows ? end : panel->rows;
+}
+
+/* The chunk's sums of the first `count` terms, in the columns of row_block_sum. */
+NN_INLINE void row_chunk_columns(row_terms terms, int count, const void *context, const row_panel *panel, int64_t chunk,
+                                 int64_t left, int vectors, int64_t n) {
+    const int64_t begin = chunk * panel->chunk_rows, end = row_chunk_end(panel, chunk);
+    for (int64_t row = begin; row < end; row += NN_ROW_BLOCK)
+        row_block_sum(terms, count, context, panel, chunk, row, row + NN_ROW_BLOCK < end ? row + NN_ROW_BLOCK : end,
+                      row == begin, left, vectors, n);
+}
+
 /* The chunk's sums of the first `count` terms. */
 NN_INLINE void row_chunk_terms(row_terms terms, int count, const void *context, const row_panel *panel, int64_t chunk) {
-    const int64_t begin = chunk * panel->chunk_rows;
-    const int64_t end = begin + panel->chunk_rows < panel->rows ? begin + panel->chunk_rows : panel->rows;
+    const int64_t begin = chunk * panel->chunk_rows, end = row_chunk_end(panel, chunk);
     for (int64_t row = begin; row < end; row += NN_ROW_BLOCK) {
         const int64_t last = row + NN_ROW_BLOCK < end ? row + NN_ROW_BLOCK : end;
         const bool first = row == begin;
