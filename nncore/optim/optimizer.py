@@ -122,7 +122,7 @@ class Optimizer:
         Yields (step, arrays, gradients, and for every name the arrays of that state); the step counts as done when
         the next part is asked for. State that is not there starts as zeros in the memory layout of its parameter.
         """
-        batches = {}
+        batches, key, batch = {}, None, None
         for parameter in group["params"]:
             gradient = parameter.grad
             if gradient is None:
@@ -136,12 +136,15 @@ class Optimizer:
                 for name in names:
                     if name not in state:
                         state[name] = Tensor(np.zeros_like(array, subok=False))
-            parts = batches.setdefault((array.dtype, step), ([], [], []))
-            parts[0].append(parameter)
-            parts[1].append(gradient.array)
-            parts[2].append(state)
-        for (_, step), (parameters, gradients, states) in batches.items():
-            arrays = [parameter.array for parameter in parameters]
+            if key != (array.dtype, step):  # seldom: hashing a dtype costs more than all the rest
+                key = array.dtype, step
+                batch = batches.setdefault(key, ([], [], [], []))
+            parameters, arrays, gradients, states = batch
+            parameters.append(parameter)
+            arrays.append(array)
+            gradients.append(gradient.array)
+            states.append(state)
+        for (_, step), (parameters, arrays, gradients, states) in batches.items():
             yield step, arrays, gradients, *([state[name].array for state in states] for name in names)
             for parameter in parameters:
                 parameter.changed()
