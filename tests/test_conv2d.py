@@ -63,6 +63,11 @@ CASES = {
     "two chunks": Case(1, 30, 5, 6, 9, 3, 3, padding=(1, 1)),
     "groups": Case(2, 8, 6, 5, 12, 3, 3, padding=(1, 1), dilation=(2, 1), groups=4),
     "depthwise": Case(2, 19, 7, 9, 19, 3, 3, padding=(1, 1), groups=19),
+    "depthwise 3x3": Case(1, 37, 6, 22, 37, 3, 3, padding=(1, 1), groups=37),
+    "depthwise 3x3, stride 2": Case(2, 16, 9, 21, 16, 3, 3, (2, 2), (1, 1), groups=16),
+    "depthwise 5x5": Case(1, 33, 8, 19, 33, 5, 5, padding=(2, 2), groups=33),
+    "depthwise 5x5, stride 2": Case(1, 20, 11, 23, 20, 5, 5, (2, 2), (2, 2), groups=20),
+    "depthwise 7x7": Case(1, 18, 9, 12, 18, 7, 7, padding=(3, 3), groups=18),
     "depthwise, stride and dilation": Case(1, 6, 11, 9, 6, 3, 2, (2, 3), (1, 0), (2, 3), groups=6),
     "depth multiplier": Case(1, 6, 7, 9, 12, 3, 3, padding=(1, 1), groups=6),
     "pointwise": Case(2, 9, 5, 6, 10, 1, 1),
@@ -271,6 +276,30 @@ def test_patches_far_apart_have_the_same_order(C, O):  # noqa: E741
     terms = patches(x, case).transpose(2, 4, 5, 3, 0, 1).reshape(-1, C, 3, 3)
     expected = chain(terms, dy.transpose(0, 2, 3, 1).reshape(-1, O))
     np.testing.assert_array_equal(dweight, expected.transpose(3, 0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(1, 3, 9, 23, 3, 3, 3, padding=(1, 1)),
+        Case(2, 2, 8, 25, 2, 3, 3, stride=(2, 2), padding=(1, 1)),
+        Case(1, 17, 7, 12, 17, 5, 5, padding=(2, 2)),
+        Case(1, 2, 9, 31, 2, 5, 5, stride=(1, 2), padding=(2, 2)),
+        Case(1, 2, 12, 27, 2, 4, 2, stride=(3, 1), padding=(1, 1), dilation=(2, 2)),
+        Case(1, 2, 5, 6, 2, 7, 7, padding=(3, 3)),
+    ],
+    ids=["3x3", "3x3 stride 2", "5x5", "5x5 stride 2", "dilation", "larger than the image"],
+)
+def test_a_depthwise_convolution_has_the_sums_of_its_channels_alone(case):
+    case = case._replace(groups=case.C)
+    x, weight, bias, dy = case.arrays(np.float32)
+    results = (forward(case, x, weight, bias), *backward(case, x, weight, dy))
+    for c in range(0, case.C, max(case.C - 1, 1)):
+        one, each = slice(c, c + 1), case._replace(C=1, O=1, groups=1)
+        expected = oracle(each, x[:, one], weight[one], bias[one], dy[:, one])
+        found = (results[0][:, one], results[1][:, one], results[2][one], results[3][one])
+        for got, wanted in zip(found, expected):
+            np.testing.assert_array_equal(got, wanted)
 
 
 def test_the_oracle_rounds_once():
