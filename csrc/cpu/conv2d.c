@@ -32,14 +32,9 @@ static void pack_taps(real *panel, const void *source, int64_t first, int64_t co
         const int64_t tap = k / p->group_O, o = k % p->group_O;
         const int64_t length = p->group_O - o < end - k ? p->group_O - o : end - k;
         const int64_t kh = nn_kernel_tap(&p->h, tap / p->w.count), kw = nn_kernel_tap(&p->w, tap % p->w.count);
-        const real *rows = p->weight + ((kh * p->KW + kw) * p->I + first) * p->O + o;
-        for (int64_t j = 0; j < length; j += NN_WIDTH)
-            for (int i = 0; i < NN_NR; i += NN_WIDTH) {
-                vec block[NN_WIDTH];
-                nn_load_block(block, rows + i * p->O + j, p->O, count - i, length - j);
-                nn_transpose(block);
-                for (int64_t d = 0; d < NN_WIDTH && d < length - j; d++) v_store(panel + (j + d) * NN_NR + i, block[d]);
-            }
+        const real *from = p->weight + ((kh * p->KW + kw) * p->I + first) * p->O + o, *rows[NN_NR];
+        for (int64_t i = 0; i < NN_NR; i++) rows[i] = from + (i < count ? i : count - 1) * p->O;
+        nn_pack_rows(panel, NN_NR, rows, length);
         panel += length * NN_NR;
         k += length;
     }

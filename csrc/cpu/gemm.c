@@ -5,13 +5,12 @@
  * Numerics: c = sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at
  *   zero; then + bias; then the activation. Tiles, blocks, packing and the grid change none of it.
  * Source: Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008; loops as
- *   in Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015, but B is packed a few panels at a time, as they are used.
+ *   in Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015, but B is packed a panel at a time, as it is used.
  *
  *   for each block of up to NN_MC rows
  *     for each chunk of NN_KC inner indices             pack A: NN_MC x NN_KC, stays in L2
- *       for each block of up to NN_NC columns           pack B: NN_KC x NN_NC
- *         for each panel of NN_NR columns               stays in L1
- *           for each tile of up to NN_MR rows           in registers
+ *       for each panel of NN_NR columns                 pack B: NN_KC x NN_NR, stays in L1; fetch the next
+ *         for each tile of up to NN_MR rows             in registers
  */
 #include "gemm.h"
 
@@ -21,10 +20,9 @@
 
 /* Rows of a packed block of A: 384 KB with AVX2, 768 KB with AVX-512, three quarters of L2 on Zen 3 and Zen 4. */
 #define NN_MC (12288 * NN_BYTES / (NN_KC * (int)sizeof(real)) / NN_MR * NN_MR)
-#define NN_NC (4 * NN_NR)
 #define TILE_VECS (NN_NR / NN_WIDTH)
 
-_Static_assert((NN_KC * (NN_NC + NN_MC) + NN_WIDTH) * sizeof(real) <= NN_GEMM_SCRATCH, "the blocks exceed scratch");
+_Static_assert((NN_KC * (NN_NR + NN_MC) + NN_WIDTH) * sizeof(real) <= NN_GEMM_SCRATCH, "the blocks exceed scratch");
 
 NN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -40,6 +38,9 @@ typedef struct {
     int64_t columns;
     const real *bias; /* NULL: nothing to add */
     bool first;       /* C = the tile, else C = C + the tile */
+    /* what to fetch into L2 meanwhile, a line for each k: next_step apart, and next_jump further after every 32 */
+    const real *next;
+    int64_t next_step, next_jump;
 } tile_args;
 
 /* The last columns of C, from a copy of the tile. */
@@ -57,38 +58,43 @@ static void store_edge(const tile_args *t, const real *tile, int rows, int vecs)
     }
 }
 
-/* `rows` x `vecs` registers of C. Two pointers into A keep the addresses of its rows in general registers. */
+/* `rows` x `vecs` registers of C. Three pointers into A keep the addresses of its rows in general registers. */
 NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
-    const int half = (rows + 1) / 2;
+    const int third = (rows + 2) / 3;
     const int64_t a_row = t->a_row, a_column = t->a_column, b_row = t->b_row, c_row = t->c_row;
-    const real *upper = t->a, *lower = t->a + half * a_row, *b = t->b;
+    const real *upper = t->a, *middle = upper + third * a_row, *lower = middle + third * a_row, *b = t->b;
     vec c[NN_MR][TILE_VECS];
     NN_UNROLL
     for (int i = 0; i < rows; i++) {
         NN_UNROLL
         for (int j = 0; j < vecs; j++) c[i][j] = (vec){0};
     }
-    const real *ahead = t->c; /* C is fetched a few rows at a time, while there are many k to go */
-    for (int64_t left = t->depth; left > 0; left -= 64) {
-        if (left > 64) {
+    const real *ahead = t->c, *next = t->next; /* C is fetched a few rows at a time, while there are many k to go */
+    const int64_t next_step = t->next_step;
+    for (int64_t left = t->depth; left > 0; left -= 32, next += t->next_jump) {
+        if (left > 32) {
             NN_UNROLL
-            for (int i = 0; i < 5; i++, ahead += c_row) {
+            for (int i = 0; i < 2; i++, ahead += c_row) {
                 NN_UNROLL
                 for (int j = 0; j < vecs; j++) __builtin_prefetch(ahead + j * NN_WIDTH, 1);
             }
         }
-        for (int64_t k = left < 64 ? left : 64; k > 0; k--) {
+        for (int64_t k = left < 32 ? left : 32; k > 0; k--) {
             vec row[TILE_VECS];
             NN_UNROLL
             for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
             NN_UNROLL
             for (int i = 0; i < rows; i++) {
-                const vec element = v_set1(i < half ? upper[i * a_row] : lower[(i - half) * a_row]);
+                const real *third_row = i < third ? upper : i < 2 * third ? middle : lower;
+                const vec element = v_set1(third_row[i % third * a_row]);
                 NN_UNROLL
                 for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
             }
             __builtin_prefetch(upper + 16 * NN_MR); /* A in panels: the row of 16 k from now */
+            __builtin_prefetch(next, 0, 2);
+            next += next_step;
             upper += a_column;
+            middle += a_column;
             lower += a_column;
             b += b_row;
         }
@@ -134,27 +140,12 @@ static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, NN_
 #undef X
 
 /* ---- packing a strided matrix ------------------------------------------------------------------------------ */
-/* A panel whose source runs along k. Writes up to NN_WIDTH - 1 elements past the panel, and before it ends only
- * where a later store writes again. */
-NN_INLINE void pack_rows(real *panel, const int width, const real *source, int64_t stride, int64_t count,
-                         int64_t depth) {
-    for (int64_t k = 0; k < depth; k += NN_WIDTH) {
-        const int64_t n = depth - k < NN_WIDTH ? depth - k : NN_WIDTH;
-        for (int first = (width - 1) / NN_WIDTH * NN_WIDTH; first >= 0; first -= NN_WIDTH) {
-            vec rows[NN_WIDTH];
-            nn_load_block(rows, source + first * stride + k, stride, count - first, n);
-            nn_transpose(rows);
-            NN_UNROLL
-            for (int i = 0; i < NN_WIDTH; i++)
-                if (i < n) v_store(panel + (k + i) * width + first, rows[i]);
-        }
-    }
-}
-
 NN_INLINE void pack_matrix(real *panel, const int width, const real *source, int64_t stride, int64_t k_stride,
                            int64_t count, int64_t depth) {
     if (k_stride == 1 && stride != 1) {
-        pack_rows(panel, width, source, stride, count, depth);
+        const real *rows[NN_MR > NN_NR ? NN_MR : NN_NR];
+        for (int64_t i = 0; i < width; i++) rows[i] = source + (i < count ? i : count - 1) * stride;
+        nn_pack_rows(panel, width, rows, depth);
     } else if (stride == 1 && count == width) {
         for (int64_t k = 0; k < depth; k++) memcpy(panel + k * width, source + k * k_stride, width * sizeof(real));
     } else if (stride == 1) {
@@ -209,23 +200,47 @@ static void pack_panels(const packer *p, real *panels, int64_t first, int64_t n,
 }
 
 /* Whether an operand is packed, of which each element is read `reads` times: not where it stays in the cache as it
- * lies. Rows along k are fetched ahead by the processor; across k, every row of a panel is a line of its own, and what
- * L2 does not hold is not read twice. */
-static bool worth_packing(int64_t k_stride, int64_t elements, int64_t reads) {
+ * lies. Rows along k are fetched ahead by the processor, but a multiple of 4 KB apart they share one set of L1; across
+ * k, every row of a panel is a line of its own, and what L2 does not hold is not read twice. */
+static bool worth_packing(int64_t k_stride, int64_t stride, int64_t elements, int64_t reads) {
     const int64_t bytes = elements * (int64_t)sizeof(real);
     if (k_stride != 1 && bytes > 512 << 10) return reads > 1;
+    if (k_stride == 1 && stride * (int64_t)sizeof(real) % 4096 == 0) return reads > 8;
     return reads > 5 && bytes > (k_stride == 1 ? 256 << 10 : 32 << 10);
+}
+
+/* What the tile fetches meanwhile: of the next panel of B, the first tile half of the lines, the second the others. */
+static void fetch_next(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, int64_t column, int64_t columns,
+                       int64_t next) {
+    const nn_matrix *b = g->b;
+    t->next = t->c;
+    t->next_step = t->next_jump = 0;
+    if (next >= columns) {
+        next = 0;
+        k += NN_KC;
+    }
+    if (g->pack_b || tile > 1 || k >= g->K) return;
+    t->next = b->data + k * b->row_stride + (column + next) * b->column_stride;
+    if (b->column_stride == 1) {
+        t->next += tile * NN_LANES;
+        t->next_step = b->row_stride;
+    } else if (b->row_stride == 1) {
+        t->next += tile * NN_KC / 2;
+        t->next_step = b->column_stride;
+        t->next_jump = NN_LANES - 32 * b->column_stride;
+    }
 }
 
 /* C[row .. row+rows, column .. column+columns] for one chunk of inner indices; rows <= NN_MC. The last columns of B,
  * less than a panel, are always packed: tiles read whole registers. */
 static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t column, int64_t columns, int64_t k,
-                           real *panels_a, real *panels_b) {
+                           real *panels_a, real *panel_b) {
     const nn_matrix *a = g->a, *b = g->b;
     const int64_t depth = smaller(NN_KC, g->K - k);
     const int64_t panels = (columns + NN_NR - 1) / NN_NR, row_tiles = (rows + NN_MR - 1) / NN_MR;
-    const bool pack_a = g->pack_a || worth_packing(a->column_stride, rows * depth, panels);
-    const bool pack_b = g->pack_b || b->column_stride != 1 || worth_packing(b->row_stride, columns * depth, row_tiles);
+    const bool pack_a = g->pack_a || worth_packing(a->column_stride, a->row_stride, rows * depth, panels);
+    const bool pack_b =
+        g->pack_b || b->column_stride != 1 || worth_packing(b->row_stride, 1, columns * depth, row_tiles);
     const packer a_packer =
         g->pack_a ? (packer){g->pack_a, g->a, NN_KC, NN_MR} : matrix_packer(pack_matrix_a, a, a->column_stride, NN_MR);
     const packer b_packer =
@@ -237,25 +252,23 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
     if (pack_a) pack_panels(&a_packer, panels_a, row, rows, height, k, depth);
     t.a_row = pack_a ? 1 : a->row_stride;
     t.a_column = pack_a ? NN_MR : a->column_stride;
-    for (int64_t block = 0; block < columns; block += NN_NC) {
-        const int64_t width = smaller(NN_NC, columns - block), whole = pack_b ? 0 : width / NN_NR * NN_NR;
-        pack_panels(&b_packer, panels_b, column + block + whole, width - whole, NN_NR, k, depth);
-        for (int64_t j = 0; j < width; j += NN_NR) {
-            const int64_t at = column + block + j;
-            t.b = j < whole ? b->data + k * b->row_stride + at : panels_b + (j - whole) * NN_KC;
-            t.b_row = j < whole ? b->row_stride : NN_NR;
-            t.columns = smaller(NN_NR, width - j);
-            t.bias = last && g->bias ? g->bias + at : NULL;
-            for (int64_t i = 0; i < rows; i += height) {
-                const int64_t tile_rows = smaller(height, rows - i);
-                t.a = pack_a ? panels_a + i / height * NN_MR * NN_KC
-                             : a->data + (row + i) * a->row_stride + k * a->column_stride;
-                t.c = g->c + (row + i) * g->row_stride + at;
-                tiles[tile_rows][t.columns > NN_WIDTH](&t);
-                if (last && g->activation != NN_ACT_NONE)
-                    for (int64_t r = 0; r < tile_rows; r++)
-                        nn_activate(t.c + r * g->row_stride, t.columns, g->activation);
-            }
+    for (int64_t j = 0; j < columns; j += NN_NR) {
+        const int64_t at = column + j;
+        t.columns = smaller(NN_NR, columns - j);
+        const bool packed = pack_b || t.columns < NN_NR;
+        if (packed) pack_panels(&b_packer, panel_b, at, t.columns, NN_NR, k, depth);
+        t.b = packed ? panel_b : b->data + k * b->row_stride + at;
+        t.b_row = packed ? NN_NR : b->row_stride;
+        t.bias = last && g->bias ? g->bias + at : NULL;
+        for (int64_t i = 0; i < rows; i += height) {
+            const int64_t tile_rows = smaller(height, rows - i);
+            t.a = pack_a ? panels_a + i / height * NN_MR * NN_KC
+                         : a->data + (row + i) * a->row_stride + k * a->column_stride;
+            t.c = g->c + (row + i) * g->row_stride + at;
+            fetch_next(&t, g, i / height, k, column, columns, j + NN_NR);
+            tiles[tile_rows][t.columns > NN_WIDTH](&t);
+            if (last && g->activation != NN_ACT_NONE)
+                for (int64_t r = 0; r < tile_rows; r++) nn_activate(t.c + r * g->row_stride, t.columns, g->activation);
         }
     }
 }
@@ -302,9 +315,9 @@ void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank) {
         thin_gemm(g, row, row_end - row, column, column_end - column, nn_scratch(team, rank));
         return;
     }
-    real *panels_b = nn_scratch(team, rank), *panels_a = panels_b + NN_KC * NN_NC;
+    real *panel_b = nn_scratch(team, rank), *panels_a = panel_b + NN_KC * NN_NR;
     const int64_t rows = row_end - row, blocks = (rows + NN_MC - 1) / NN_MC, height = (rows + blocks - 1) / blocks;
     for (int64_t i = 0; i < rows; i += height)
         for (int64_t k = 0; k < g->K; k += NN_KC)
-            multiply_chunk(g, row + i, smaller(height, rows - i), column, column_end - column, k, panels_a, panels_b);
+            multiply_chunk(g, row + i, smaller(height, rows - i), column, column_end - column, k, panels_a, panel_b);
 }

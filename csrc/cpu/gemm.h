@@ -26,7 +26,7 @@
 #endif
 
 /* Writes inner indices k .. k+depth of one panel: rows first .. first+count of A, or columns of B.
- * panel[kk * P + i] for i < count, zero for count <= i < P, with P = NN_MR for A and NN_NR for B.
+ * panel[kk * P + i] for i < count, anything for count <= i < P, with P = NN_MR for A and NN_NR for B.
  * panel is 64-byte aligned for B. gemm asks for chunks: k is a multiple of NN_KC and depth at most NN_KC; first and
  * count are any, count at most P. */
 typedef void (*nn_pack)(real *panel, const void *source, int64_t first, int64_t count, int64_t k, int64_t depth);

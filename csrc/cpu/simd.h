@@ -148,6 +148,21 @@ NN_INLINE void v_store_n(real *p, vec v, int64_t n) {
 }
 #endif
 
+/* A register of parts of 128 bits: part i lies at p[i * (NN_WIDTH / NN_PARTS)], one pointer to each. */
+#define NN_PARTS (NN_BYTES / 16)
+NN_INLINE vec v_load_parts(const real *const p[NN_PARTS]) {
+#define PART(i) _mm_loadu_ps((const float *)p[i])
+#if NN_BYTES == 64
+    const __m512 half = _mm512_insertf32x4(_mm512_castps128_ps512(PART(0)), PART(1), 1);
+    return (vec)_mm512_insertf32x4(_mm512_insertf32x4(half, PART(2), 2), PART(3), 3);
+#elif NN_BYTES == 32
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(PART(0)), PART(1), 1);
+#else
+    return v_load(p[0]);
+#endif
+#undef PART
+}
+
 NN_INLINE vmask v_gt(vec a, vec b) { return v_lt(b, a); }
 NN_INLINE vmask v_ge(vec a, vec b) { return v_le(b, a); }
 NN_INLINE vmask v_and(vmask a, vmask b) { return (vmask)(a & b); }

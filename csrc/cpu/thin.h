@@ -72,31 +72,43 @@ NN_INLINE void thin_rows(const int m, nn_matrix a, nn_matrix b, int64_t depth, i
     for (; k < depth; k++) thin_rows_pass(m, 1, a, b, k, columns, sums);
 }
 
-/* Columns of b are contiguous: NN_WIDTH of them at a time are turned into rows, in registers. */
-NN_INLINE void thin_columns(const int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t columns, real *sums) {
-    for (int64_t j = 0; j < columns; j += NN_WIDTH) {
-        vec sum[NN_THIN];
+/* sum[i][half] += a[i][k] b[k][..] for count * NN_PART inner indices of TURNED columns. */
+#define TURNED (2 * NN_WIDTH)
+NN_INLINE void thin_columns_step(vec sum[NN_THIN][2], const int m, nn_matrix a, const real *const *rows, int64_t k,
+                                 const int count) {
+    NN_UNROLL
+    for (int half = 0; half < 2; half++) {
+        const real *some[NN_WIDTH];
         NN_UNROLL
-        for (int i = 0; i < m; i++) sum[i] = (vec){0};
-        for (int64_t k = 0; k < depth; k += NN_WIDTH) {
-            vec rows[NN_WIDTH];
-            nn_load_block(rows, element(b, k, j), b.column_stride, columns - j, depth - k);
-            nn_transpose(rows);
-            if (depth - k >= NN_WIDTH) {
-                NN_UNROLL
-                for (int d = 0; d < NN_WIDTH; d++) {
-                    NN_UNROLL
-                    for (int i = 0; i < m; i++) sum[i] = v_fma(v_set1(*element(a, i, k + d)), rows[d], sum[i]);
-                }
-            } else {
-                vec last[NN_WIDTH];
-                memcpy(last, rows, sizeof last);
-                for (int d = 0; d < depth - k; d++)
-                    for (int i = 0; i < m; i++) sum[i] = v_fma(v_set1(*element(a, i, k + d)), last[d], sum[i]);
-            }
+        for (int i = 0; i < NN_WIDTH; i++) some[i] = rows[half * NN_WIDTH + i] + k;
+        vec turned[NN_WIDTH];
+        nn_turn(turned, some, count);
+        NN_UNROLL
+        for (int d = 0; d < count * NN_PART; d++) {
+            NN_UNROLL
+            for (int i = 0; i < m; i++) sum[i][half] = v_fma(v_set1(*element(a, i, k + d)), turned[d], sum[i][half]);
         }
+    }
+}
+
+/* Columns of b are contiguous: they are turned into rows, in registers. */
+NN_INLINE void thin_columns(const int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t columns, real *sums) {
+    for (int64_t j = 0; j < columns; j += TURNED) {
+        const int64_t width = columns - j < TURNED ? columns - j : TURNED;
+        const real *rows[TURNED];
+        for (int i = 0; i < TURNED; i++) rows[i] = element(b, 0, i < width ? j + i : j);
+        vec sum[NN_THIN][2];
         NN_UNROLL
-        for (int i = 0; i < m; i++) v_store(sums + i * THIN_COLUMNS + j, sum[i]);
+        for (int i = 0; i < m; i++) sum[i][0] = sum[i][1] = (vec){0};
+        int64_t k = 0;
+        for (; k + NN_WIDTH <= depth; k += NN_WIDTH) thin_columns_step(sum, m, a, rows, k, NN_PARTS);
+        for (; k + NN_PART <= depth; k += NN_PART) thin_columns_step(sum, m, a, rows, k, 1);
+        real total[NN_THIN][TURNED];
+        memcpy(total, sum, sizeof total);
+        for (; k < depth; k++)
+            for (int i = 0; i < m; i++)
+                for (int c = 0; c < TURNED; c++) total[i][c] = nn_fma1(*element(a, i, k), rows[c][k], total[i][c]);
+        for (int i = 0; i < m; i++) memcpy(sums + i * THIN_COLUMNS + j, total[i], (size_t)width * sizeof(real));
     }
 }
 
@@ -202,7 +214,7 @@ static void thin_gemm(const nn_gemm *g, int64_t row, int64_t rows, int64_t colum
     }
     /* Along contiguous columns a few are read to their end, along contiguous rows many of them for each k. */
     const bool along_columns = t.b.row_stride == 1 && t.b.column_stride != 1 && t.K > NN_KC;
-    const int64_t step = along_columns ? NN_WIDTH : THIN_COLUMNS;
+    const int64_t step = along_columns ? TURNED : THIN_COLUMNS;
     for (int64_t j = 0; j < t.n; j += step) thin_block(&t, j, t.n - j < step ? t.n - j : step, scratch);
 }
 
