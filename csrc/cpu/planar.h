@@ -90,8 +90,7 @@ static void copy_to_planes(real *plane, int64_t size, const patches *p, int64_t 
     for (int64_t c = 0; c < p->C; c += NN_WIDTH)
         for (int64_t w = begin; w < end; w += NN_WIDTH) {
             vec block[NN_WIDTH];
-            nn_load_block(block, from + w * p->pixel + c, p->pixel, end - w, p->C - c);
-            nn_transpose(block);
+            nn_turn_block(block, from + w * p->pixel + c, p->pixel, end - w, p->C - c);
             for (int64_t i = 0; i < NN_WIDTH && i < p->C - c; i++)
                 v_store_n(plane + (c + i) * size + w, block[i], end - w < NN_WIDTH ? end - w : NN_WIDTH);
         }

@@ -59,6 +59,23 @@ NN_INLINE void nn_turn(vec *turned, const real *const rows[NN_WIDTH], const int 
     }
 }
 
+/* A square block, turned: row k of it is element k of the rows at source + i * stride. What lies past `height` rows or
+ * `width` elements is zero. */
+NN_INLINE void nn_turn_block(vec turned[NN_WIDTH], const real *source, int64_t stride, int64_t height, int64_t width) {
+    vec edge[NN_WIDTH];
+    if (height < NN_WIDTH || width < NN_WIDTH) {
+        memset(edge, 0, sizeof edge);
+        for (int i = 0; i < NN_WIDTH && i < height; i++)
+            edge[i] = v_load_n(source + i * stride, width < NN_WIDTH ? width : NN_WIDTH);
+        source = (const real *)edge;
+        stride = NN_WIDTH;
+    }
+    const real *rows[NN_WIDTH];
+    NN_UNROLL
+    for (int i = 0; i < NN_WIDTH; i++) rows[i] = source + i * stride;
+    nn_turn(turned, rows, NN_PARTS);
+}
+
 #undef LANES
 #undef LANES2
 #undef LANES4
