@@ -631,11 +631,11 @@ cdef int _run(Kernel kernel, int dtype, const void *block, list held, Stopwatch 
     cdef nn_kernel_fn function = nn_table(dtype).fn[kernel.id]
     cdef double work = kernel.info.work(block)
     cdef bint done = True
-    cdef int64_t i
+    cdef int64_t _
     if watch != NULL:
         watch.seconds = perf_counter()
         with nogil:
-            for i in range(watch.runs):
+            for _ in range(watch.runs):
                 done = done and nn_run(function, block, work)
         watch.seconds = perf_counter() - watch.seconds
     elif work < GIL_WORK:
