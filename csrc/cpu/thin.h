@@ -15,6 +15,7 @@
 #include "transpose.h"
 
 #define NN_THIN 3
+#define THIN_REGISTERS 8             /* of columns whose sums stay in registers, at most */
 #define THIN_COLUMNS (64 * NN_LANES) /* of c at a time: their sums stay in L1 */
 
 typedef struct {
@@ -32,44 +33,50 @@ NN_INLINE const real *element(nn_matrix a, int64_t i, int64_t j) {
     return a.data + i * a.row_stride + j * a.column_stride;
 }
 
-/* sums[i][..] += a[i][k] b[k][..] for `depth` rows of b; `lanes` of a register lie in memory. */
-NN_INLINE void thin_rows_step(vec a[NN_THIN][4], const int m, const int depth, const real *b, int64_t b_row,
-                              int64_t lanes, real *sums) {
-    vec sum[NN_THIN];
-    NN_UNROLL
-    for (int i = 0; i < m; i++) sum[i] = v_load(sums + i * THIN_COLUMNS);
-    NN_UNROLL
-    for (int k = 0; k < depth; k++) {
-        const vec row = lanes == NN_WIDTH ? v_load(b + k * b_row) : v_load_n(b + k * b_row, lanes);
-        NN_UNROLL
-        for (int i = 0; i < m; i++) sum[i] = v_fma(a[i][k], row, sum[i]);
-    }
-    NN_UNROLL
-    for (int i = 0; i < m; i++) v_store(sums + i * THIN_COLUMNS, sum[i]);
-}
-
-NN_INLINE void thin_rows_pass(const int m, const int depth, nn_matrix a, nn_matrix b, int64_t k, int64_t columns,
-                              real *sums) {
-    vec coefficient[NN_THIN][4];
+/* sums[i][..] = sum over k of a[i][k] b[k][..] for `registers` of columns; of the last, `lanes` lie in memory. */
+NN_INLINE void thin_rows_block(const int m, const int registers, nn_matrix a, const real *b, int64_t b_row,
+                               int64_t depth, const int64_t lanes, real *sums) {
+    vec sum[NN_THIN][THIN_REGISTERS];
     NN_UNROLL
     for (int i = 0; i < m; i++) {
         NN_UNROLL
-        for (int d = 0; d < depth; d++) coefficient[i][d] = v_set1(*element(a, i, k + d));
+        for (int j = 0; j < registers; j++) sum[i][j] = (vec){0};
     }
-    const real *row = element(b, k, 0);
-    int64_t j = 0;
-    for (; j + NN_WIDTH <= columns; j += NN_WIDTH)
-        thin_rows_step(coefficient, m, depth, row + j, b.row_stride, NN_WIDTH, sums + j);
-    if (j < columns) thin_rows_step(coefficient, m, depth, row + j, b.row_stride, columns - j, sums + j);
+    for (int64_t k = 0; k < depth; k++, b += b_row) {
+        vec coefficient[NN_THIN];
+        NN_UNROLL
+        for (int i = 0; i < m; i++) coefficient[i] = v_set1(*element(a, i, k));
+        NN_UNROLL
+        for (int j = 0; j < registers; j++) {
+            const bool whole = j + 1 < registers || lanes == NN_WIDTH;
+            __builtin_prefetch(b + 8 * b_row + j * NN_WIDTH); /* a few lines of each row: nobody else runs ahead */
+            const vec row = whole ? v_load(b + j * NN_WIDTH) : v_load_n(b + j * NN_WIDTH, lanes);
+            NN_UNROLL
+            for (int i = 0; i < m; i++) sum[i][j] = v_fma(coefficient[i], row, sum[i][j]);
+        }
+    }
+    NN_UNROLL
+    for (int i = 0; i < m; i++) {
+        NN_UNROLL
+        for (int j = 0; j < registers; j++) v_store(sums + i * THIN_COLUMNS + j * NN_WIDTH, sum[i][j]);
+    }
 }
 
-/* Rows of b are contiguous: four of them in one pass over the sums. */
+/* Rows of b are contiguous: as many of their columns at a time as there are registers for. */
 NN_INLINE void thin_rows(const int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t columns, real *sums) {
-    const int64_t registers = (columns + NN_WIDTH - 1) / NN_WIDTH;
-    for (int i = 0; i < m; i++) memset(sums + i * THIN_COLUMNS, 0, (size_t)registers * sizeof(vec));
-    int64_t k = 0;
-    for (; k + 4 <= depth; k += 4) thin_rows_pass(m, 4, a, b, k, columns, sums);
-    for (; k < depth; k++) thin_rows_pass(m, 1, a, b, k, columns, sums);
+    const int most = NN_BYTES == 64 || m == 1 ? THIN_REGISTERS : THIN_REGISTERS / 2;
+    int64_t j = 0;
+#define BLOCK(registers, lanes) thin_rows_block(m, registers, a, b.data + j, b.row_stride, depth, lanes, sums + j)
+    for (; j + most * NN_WIDTH <= columns; j += most * NN_WIDTH) BLOCK(most, NN_WIDTH);
+    for (; j + 4 * NN_WIDTH <= columns; j += 4 * NN_WIDTH) BLOCK(4, NN_WIDTH);
+    for (; j + 2 * NN_WIDTH <= columns; j += 2 * NN_WIDTH) BLOCK(2, NN_WIDTH);
+    if (columns - j > NN_WIDTH)
+        BLOCK(2, columns - j - NN_WIDTH);
+    else if (columns - j == NN_WIDTH)
+        BLOCK(1, NN_WIDTH);
+    else if (columns > j)
+        BLOCK(1, columns - j);
+#undef BLOCK
 }
 
 /* sum[i][half] += a[i][k] b[k][..] for count * NN_PART inner indices of TURNED columns. */
@@ -180,10 +187,16 @@ static void thin_block(const thin_args *t, int64_t column, int64_t columns, real
     }
     for (int i = 0; i < t->m; i++) {
         real *total = totals + i * THIN_COLUMNS, *c = t->c + i * t->c_row + column * t->c_column;
-        if (t->bias)
-            for (int64_t j = 0; j < columns; j++) total[j] += t->bias[i * t->bias_row + (column + j) * t->bias_column];
+        const real *bias = t->bias ? t->bias + i * t->bias_row + column * t->bias_column : NULL;
+        if (bias && t->bias_column == 1)
+            for (int64_t j = 0; j < columns; j++) total[j] += bias[j];
+        else if (bias)
+            for (int64_t j = 0; j < columns; j++) total[j] += *bias;
         nn_activate(total, columns, t->activation);
-        for (int64_t j = 0; j < columns; j++) c[j * t->c_column] = total[j];
+        if (t->c_column == 1)
+            memcpy(c, total, (size_t)columns * sizeof(real));
+        else
+            for (int64_t j = 0; j < columns; j++) c[j * t->c_column] = total[j];
     }
 }
 
