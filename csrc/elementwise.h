@@ -114,15 +114,11 @@ NN_INLINE vec nn_exp_grad(vec y) { return y; }
 NN_INLINE vec nn_expm1(vec x) { return nnv_expm1(x); }
 NN_INLINE vec nn_expm1_grad(vec y) { return y + v_set1(1); }
 
-/* d(x Phi)/dx = Phi + x phi with phi = exp(-x^2/2) / sqrt(2 pi) */
-NN_INLINE vec nn_gelu(vec x) {
-    vec gaussian;
-    return x * nnv_normal_cdf(x, &gaussian);
-}
+/* d(x Phi)/dx = Phi + x phi with phi = exp(-x^2/2) / sqrt(2 pi); far out, where x^2 is infinite, phi is 0 */
+NN_INLINE vec nn_gelu(vec x) { return x * nnv_normal_cdf(x); }
 NN_INLINE vec nn_gelu_grad(vec x) {
-    vec gaussian;
-    const vec cdf = nnv_normal_cdf(x, &gaussian);
-    return v_fma(x * v_set1((real)0.3989422804014327), gaussian, cdf);
+    const vec near = v_clamp(x, v_set1(-40), v_set1(40)), gaussian = nnv_exp(near * near * v_set1((real)-0.5));
+    return v_fma(near * v_set1((real)0.3989422804014327), gaussian, nnv_normal_cdf(x));
 }
 
 /* (1 + tanh(u))/2 = sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3) */
@@ -187,9 +183,11 @@ NN_INLINE vec nn_silu_grad(vec x) {
     return s * v_fma(x, v_set1(1) - s, v_set1(1));
 }
 
+/* log(1 + exp(s)) = max(s, 0) + log(1 + exp(-|s|)) */
 NN_INLINE vec nn_softplus(vec x, vec beta, vec threshold) {
-    const vec scaled = beta * x;
-    return v_select(v_gt(scaled, threshold), x, nnv_log1p(nnv_exp(scaled)) / beta);
+    const vec scaled = beta * x, inverse = v_set1(1) / beta;
+    const vec y = v_at_least(scaled, v_set1(0)) + nnv_log1p_unit(nnv_exp_minus(scaled));
+    return v_select(v_gt(scaled, threshold), x, y * inverse);
 }
 NN_INLINE vec nn_softplus_grad(vec x, vec beta, vec threshold) {
     const vec scaled = beta * x;
@@ -212,7 +210,7 @@ NN_INLINE vec nn_bce(vec x, vec t) {
 NN_INLINE vec nn_bce_grad(vec x, vec t) { return (x - t) / v_max(x * (v_set1(1) - x), v_set1((real)1e-12)); }
 
 /* max(x, 0) - x t + log(1 + exp(-|x|)) */
-NN_INLINE vec nn_bce_with_logits(vec x, vec t) { return (nn_relu(x) - x * t) + nnv_log1p(nnv_exp(v_neg(v_abs(x)))); }
+NN_INLINE vec nn_bce_with_logits(vec x, vec t) { return (nn_relu(x) - x * t) + nnv_log1p_unit(nnv_exp_minus(x)); }
 NN_INLINE vec nn_bce_with_logits_grad(vec x, vec t) { return nnv_sigmoid(x) - t; }
 
 NN_INLINE vec nn_huber(vec x, vec t, vec delta) {

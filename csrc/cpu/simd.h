@@ -262,6 +262,23 @@ NN_INLINE vec v_ceil(vec a) {
 }
 #endif
 
+/* y 2^k, rounded once; k is whole and y 2^(k/2) an ordinary number. */
+#if NN_BYTES == 64
+NN_INLINE vec v_scale(vec y, vec k) { return (vec)V_X86(_mm512_scalef)(y, k); }
+#else
+#if NN_IS_F32
+enum { V_MANTISSA = 23, V_BIAS = 127 };
+#else
+enum { V_MANTISSA = 52, V_BIAS = 1023 };
+#endif
+/* In two halves: only the last product rounds. Adding `whole` puts an integer into the low bits. */
+NN_INLINE vec v_scale(vec y, vec k) {
+    const real whole = (real)((nn_uint)3 << (V_MANTISSA - 1)) + 2 * V_BIAS;
+    const uvec exponent = (uvec)(k + v_set1(whole)), low = exponent >> 1, high = exponent - low;
+    return y * (vec)(low << V_MANTISSA) * (vec)(high << V_MANTISSA);
+}
+#endif
+
 /* A bound is not NaN; x may be, and passes. */
 #if NN_BYTES == 64
 NN_INLINE vec v_at_least(vec x, vec low) { return (vec)V_X86(_mm512_max)(low, x); }
