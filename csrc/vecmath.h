@@ -116,25 +116,29 @@ NN_INLINE vec nnv_expm1(vec x) {
     return v_copysign(v_select(v_eq(half_scale, half), p, y), x);
 }
 
-/* n / (1 + e), corrected for what the sum and the quotient lost in rounding where n = e: then 1 / (1 + e) = 1 - y. */
-NN_INLINE vec nnv_over_1_plus(vec n, vec e) {
-    const vec one = v_set1(1), denominator = one + e, lost = e - (denominator - one), y = n / denominator;
-    return v_fma(v_fma(-y, lost, v_fma(-y, denominator, n)), one - y, y);
+/* n - y d for d = 1 + e and y = n / d, both as rounded: what correcting y takes. 1 / d is 1 - y where n = e. */
+NN_INLINE vec nnv_residual(vec y, vec n, vec d, vec e) {
+    const vec lost = e - (d - v_set1(1));
+    return v_fma(-y, lost, v_fma(-y, d, n));
 }
 
-/* -h / (1 + h) with h = (exp(-2|x|) - 1) / 2, which is 2^(k-1) p + (2^(k-1) - 1/2) for p = exp(r) - 1 */
+/* -h / (1 + h) with h = (exp(-2|x|) - 1) / 2, which is 2^(k-1) p + (2^(k-1) - 1/2) for p = exp(r) - 1. Where k is not
+ * 0, h is known with what it lost in rounding. */
 NN_INLINE vec nnv_tanh(vec x) {
-    const vec half = v_set1((real)0.5), a = v_at_most(v_abs(x), v_set1(NNV_REAL(10, 20)));
+    const vec one = v_set1(1), half = v_set1((real)0.5), a = v_at_most(v_abs(x), v_set1(NNV_REAL(10, 20)));
     const nnv_reduced reduced = nnv_reduce_exp(a * v_set1(-2));
-    const vec p = nnv_expm1_reduced(reduced.r, reduced.r_tail), half_scale = v_scale(half, reduced.k);
-    const vec h = v_fma(half_scale, p, half_scale - half);
-    return v_copysign(nnv_over_1_plus(h, h), x);
+    const vec p = v_fma(reduced.r * reduced.r, nnv_exp_polynomial(reduced.r), reduced.r);
+    const vec half_scale = v_scale(half, reduced.k), whole = half_scale - half;
+    const vec h = v_fma(half_scale, p, whole), h_tail = v_fma(half_scale, p, whole - h);
+    const vec d = one + h, y = h / d;
+    return v_copysign(v_fma(v_fma(h_tail, one - y, nnv_residual(y, h, d, h)), one - y, y), x);
 }
 
 /* 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, e = exp(-|x|): nothing overflows. */
 NN_INLINE vec nnv_sigmoid(vec x) {
-    const vec e = nnv_exp_minus(x);
-    return nnv_over_1_plus(v_select(v_lt(x, v_set1(0)), e, v_set1(1)), e);
+    const vec one = v_set1(1), e = nnv_exp_minus(x), n = v_select(v_lt(x, v_set1(0)), e, one);
+    const vec d = one + e, y = n / d;
+    return v_fma(nnv_residual(y, n, d, e), one - y, y);
 }
 
 /* ---- logarithms ---- */

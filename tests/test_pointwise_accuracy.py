@@ -85,7 +85,7 @@ ACCURACY = [  # op, reference, largest |x|, bound
     ("sigmoid", sigmoid, 750, 1.5),
     ("silu", lambda x: x * sigmoid(x), 80, 4),
     ("sin", np.sin, 1e300, 2),
-    ("tanh", np.tanh, 30, 2.1),
+    ("tanh", np.tanh, 30, 1.5),
 ]
 
 
