@@ -223,18 +223,21 @@ NN_INLINE real v_tree(vec (*op)(vec, vec), vec v) {
 
 #if NN_BYTES == 64
 NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_X86(_mm512_fmadd)(a, b, c); }
+NN_INLINE vec v_fms(vec a, vec b, vec c) { return (vec)V_X86(_mm512_fmsub)(a, b, c); }
 NN_INLINE vec v_sqrt(vec a) { return (vec)V_X86(_mm512_sqrt)(a); }
 NN_INLINE vec v_round(vec a) { return (vec)V_X86(_mm512_roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 NN_INLINE vec v_floor(vec a) { return (vec)V_X86(_mm512_roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 NN_INLINE vec v_ceil(vec a) { return (vec)V_X86(_mm512_roundscale)(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
 #elif NN_BYTES == 32
 NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_X86(_mm256_fmadd)(a, b, c); }
+NN_INLINE vec v_fms(vec a, vec b, vec c) { return (vec)V_X86(_mm256_fmsub)(a, b, c); }
 NN_INLINE vec v_sqrt(vec a) { return (vec)V_X86(_mm256_sqrt)(a); }
 NN_INLINE vec v_round(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 NN_INLINE vec v_floor(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 NN_INLINE vec v_ceil(vec a) { return (vec)V_X86(_mm256_round)(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
 #elif defined(__aarch64__)
 NN_INLINE vec v_fma(vec a, vec b, vec c) { return (vec)V_NEON(vfma)(c, a, b); }
+NN_INLINE vec v_fms(vec a, vec b, vec c) { return v_fma(a, b, -c); }
 NN_INLINE vec v_sqrt(vec a) { return (vec)V_NEON(vsqrt)(a); }
 NN_INLINE vec v_round(vec a) { return (vec)V_NEON(vrndn)(a); }
 NN_INLINE vec v_floor(vec a) { return (vec)V_NEON(vrndm)(a); }
@@ -244,6 +247,7 @@ NN_INLINE vec v_fma(vec a, vec b, vec c) {
     V_LANEWISE(r, V_LIBM(fma)(a[lane], b[lane], c[lane]));
     return r;
 }
+NN_INLINE vec v_fms(vec a, vec b, vec c) { return v_fma(a, b, -c); }
 NN_INLINE vec v_sqrt(vec a) {
     V_LANEWISE(r, V_LIBM(sqrt)(a[lane]));
     return r;
