@@ -40,7 +40,7 @@ typedef struct {
     bool first;       /* C = the tile, else C = C + the tile */
     /* what to fetch into L2 meanwhile, a line for each k: next_step apart, and next_jump further after every 32 */
     const real *next;
-    int64_t next_step, next_jump;
+    int64_t next_step, next_jump, next_pair; /* a tile that is alone fetches the line next_pair from there as well */
 } tile_args;
 
 /* The last columns of C, from a copy of the tile. */
@@ -58,8 +58,9 @@ static void store_edge(const tile_args *t, const real *tile, int rows, int vecs)
     }
 }
 
-/* `rows` x `vecs` registers of C. Three pointers into A keep the addresses of its rows in general registers. */
-NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
+/* `rows` x `vecs` registers of C; `alone` where there are no other rows, what it needs of A then is in L1. Three
+ * pointers into A keep the addresses of its rows in general registers. */
+NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs, const bool alone) {
     const int third = (rows + 2) / 3;
     const int64_t a_row = t->a_row, a_column = t->a_column, b_row = t->b_row, c_row = t->c_row;
     const real *upper = t->a, *middle = upper + third * a_row, *lower = middle + third * a_row, *b = t->b;
@@ -70,7 +71,7 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
         for (int j = 0; j < vecs; j++) c[i][j] = (vec){0};
     }
     const real *ahead = t->c, *next = t->next; /* C is fetched a few rows at a time, while there are many k to go */
-    const int64_t next_step = t->next_step;
+    const int64_t next_step = alone ? NN_LANES : t->next_step, next_pair = t->next_pair; /* alone: fetch_run */
     for (int64_t left = t->depth; left > 0; left -= 32, next += t->next_jump) {
         if (left > 32) {
             NN_UNROLL
@@ -90,7 +91,10 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
                 NN_UNROLL
                 for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
             }
-            __builtin_prefetch(upper + 16 * NN_MR); /* A in panels: the row of 16 k from now */
+            if (alone)
+                __builtin_prefetch(next + next_pair, 0, 2);
+            else
+                __builtin_prefetch(upper + 16 * NN_MR); /* A in panels: the row of 16 k from now */
             __builtin_prefetch(next, 0, 2);
             next += next_step;
             upper += a_column;
@@ -131,12 +135,13 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs) {
 }
 
 #define X(rows)                                                                                                        \
-    static void tile_##rows##_narrow(const tile_args *t) { gemm_tile(t, rows, 1); }                                    \
-    static void tile_##rows(const tile_args *t) { gemm_tile(t, rows, TILE_VECS); }
+    static void tile_##rows##_narrow(const tile_args *t) { gemm_tile(t, rows, 1, false); }                             \
+    static void tile_##rows(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, false); }                              \
+    static void tile_##rows##_alone(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, true); }
 NN_TILE_HEIGHTS(X)
 #undef X
-#define X(rows) {tile_##rows##_narrow, tile_##rows},
-static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, NN_TILE_HEIGHTS(X)};
+#define X(rows) {tile_##rows##_narrow, tile_##rows, tile_##rows##_alone},
+static void (*const tiles[NN_MR + 1][3])(const tile_args *) = {{NULL, NULL, NULL}, NN_TILE_HEIGHTS(X)};
 #undef X
 
 /* ---- packing a strided matrix ------------------------------------------------------------------------------ */
@@ -209,17 +214,15 @@ static bool worth_packing(int64_t k_stride, int64_t stride, int64_t elements, in
     return reads > 5 && bytes > (k_stride == 1 ? 256 << 10 : 32 << 10);
 }
 
-/* What the tile fetches meanwhile: of the next panel of B, the first tile half of the lines, the second the others. */
-static void fetch_next(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, int64_t column, int64_t columns,
-                       int64_t next) {
+/* Of the next panel of B, the first tile fetches half of the lines, the second the others. */
+static void fetch_panel(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, int64_t column, int64_t columns,
+                        int64_t next) {
     const nn_matrix *b = g->b;
-    t->next = t->c;
-    t->next_step = t->next_jump = 0;
     if (next >= columns) {
         next = 0;
         k += NN_KC;
     }
-    if (g->pack_b || tile > 1 || k >= g->K) return;
+    if (k >= g->K) return;
     t->next = b->data + k * b->row_stride + (column + next) * b->column_stride;
     if (b->column_stride == 1) {
         t->next += tile * NN_LANES;
@@ -229,6 +232,26 @@ static void fetch_next(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, 
         t->next_step = b->column_stride;
         t->next_jump = NN_LANES - 32 * b->column_stride;
     }
+}
+
+/* Of the next RUN of columns of B, as much as is used of this one, in long pieces of its rows: the processor itself
+ * runs ahead along them. In two halves again; a tile that is alone fetches both. */
+#define RUN (32 * NN_LANES)
+static void fetch_run(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, int64_t column, int64_t columns,
+                      int64_t done) {
+    const int64_t rows = NN_KC / 32; /* in a half */
+    const nn_matrix *b = g->b;
+    int64_t next = (done / RUN + 1) * RUN;
+    if (next >= columns) {
+        next = 0;
+        k += NN_KC;
+    }
+    k += (done % RUN / NN_LANES + tile) * rows;
+    if (k + 2 * rows > g->K) return;
+    t->next = b->data + k * b->row_stride + column + next;
+    t->next_step = NN_LANES;
+    t->next_jump = b->row_stride - RUN;
+    t->next_pair = rows * b->row_stride;
 }
 
 /* C[row .. row+rows, column .. column+columns] for one chunk of inner indices; rows <= NN_MC. The last columns of B,
@@ -246,6 +269,8 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
     const packer b_packer =
         g->pack_b ? (packer){g->pack_b, g->b, NN_KC, NN_NR} : matrix_packer(pack_matrix_b, b, b->row_stride, NN_NR);
     const int64_t height = (rows + row_tiles - 1) / row_tiles;
+    /* Few rows wait for B. Two RUNs of it fit into L2 where registers are that wide. */
+    const bool runs = !g->pack_b && b->column_stride == 1 && columns >= RUN && row_tiles <= 5 && NN_BYTES == 64;
     const bool last = k + depth == g->K;
     tile_args t = {.c_row = g->row_stride, .depth = depth, .first = k == 0};
 
@@ -265,8 +290,13 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
             t.a = pack_a ? panels_a + i / height * NN_MR * NN_KC
                          : a->data + (row + i) * a->row_stride + k * a->column_stride;
             t.c = g->c + (row + i) * g->row_stride + at;
-            fetch_next(&t, g, i / height, k, column, columns, j + NN_NR);
-            tiles[tile_rows][t.columns > NN_WIDTH](&t);
+            t.next = t.c;
+            t.next_step = t.next_jump = t.next_pair = 0;
+            if (runs && i <= height)
+                fetch_run(&t, g, i / height, k, column, columns, j);
+            else if (!g->pack_b && i <= height)
+                fetch_panel(&t, g, i / height, k, column, columns, j + NN_NR);
+            tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
             if (last && g->activation != NN_ACT_NONE)
                 for (int64_t r = 0; r < tile_rows; r++) nn_activate(t.c + r * g->row_stride, t.columns, g->activation);
         }
