@@ -61,7 +61,9 @@ setup(
                 depends=glob("csrc/*.*") + glob("csrc/*/*.*"),
             ),
             extension("tensor"),
+            extension("capture"),
             extension("tape"),
+            extension("program"),
         ],
         compiler_directives={
             "language_level": "3",

@@ -8,6 +8,8 @@ import os
 
 import numpy as np
 
+from nncore._core.capture import current, is_capturing, live
+
 MASK = (1 << 63) - 1
 
 
@@ -48,7 +50,28 @@ class Generator:
         """Reserve n positions of the stream. Returns (seed, offset of the first)."""
         offset = self.offset
         self.offset = (offset + int(n) + 3 & ~3) & MASK  # whole Philox blocks of four words
+        if is_capturing():
+            return self._live(offset)
         return self.seed, offset
+
+    def _live(self, offset):
+        """(seed, offset) as numbers that a replay renews: it draws on where the generator stands by then."""
+        start, numbers = current().generators.setdefault(self, (offset, []))
+        seed = live(self.seed, lambda: self.seed)
+        offset = live(offset, lambda ahead=(offset - start) & MASK: self.offset + ahead & MASK, mask=MASK)
+        numbers.append(offset.source)
+        return seed, offset
+
+    def drawn_in_capture(self, start, numbers):
+        """Let the numbers of a capture, which began at offset `start`, move on with every step of a replay."""
+        drawn = (self.offset - start) & MASK
+        for number in numbers:
+            number.stride = drawn
+
+        def advance(steps):
+            self.offset = (self.offset + steps * drawn) & MASK
+
+        numbers[0].advance = advance
 
     def get_state(self):
         """The state: {"seed": int, "offset": int}."""

@@ -135,6 +135,7 @@ typedef struct {
 typedef struct {
     char message[512];
 } nn_error;
+typedef bool (*nn_check_fn)(void *args, nn_error *error);
 
 typedef struct {
     const char *name, *doc;
@@ -143,7 +144,7 @@ typedef struct {
     nn_field fields[NN_MAX_FIELDS];
     size_t size; /* of the argument block */
     double (*work)(const void *args);
-    bool (*check)(void *args, nn_error *error);
+    nn_check_fn check;
 } nn_kernel_info;
 
 /* Read kernels.def, fill the tables from baseline up to the best ISA of this CPU (or of `cap`, if not NULL). Returns
@@ -190,6 +191,37 @@ int nn_get_num_threads(void);
 void nn_set_num_threads(int threads);
 void nn_parallel_init(int threads);
 const char *nn_openmp_runtime(void);
+
+/* ---- programs (program.c): calls that were written down, run again ------------------------------------------- */
+enum { NN_CHECK_NOT, NN_CHECK_FIRST, NN_CHECK_HERE }; /* when a record's values are checked in a replay */
+
+typedef struct {
+    nn_kernel_fn fn;
+    void *args;
+    nn_check_fn check;
+    int8_t check_when;
+    bool shared; /* by the whole team; otherwise rank 0 runs it */
+    bool wait;   /* for all ranks, before it */
+} nn_record;
+
+typedef struct { /* *where = (base + step * stride) & mask, before each step */
+    int64_t *where;
+    int64_t base, stride, mask;
+} nn_counter;
+
+typedef struct {
+    nn_record *records;
+    int64_t count;
+    nn_counter *counters;
+    int64_t counter_count;
+    double work;    /* of one step, as in kernels.def; decides the team */
+    int64_t failed; /* record whose check refused (`error` says why), `count` without scratch memory, or -1 */
+    nn_error error;
+} nn_program;
+
+/* Run the steps first, first + 1, ..., at most `steps` of them, and stop early when `seconds` (if > 0) have passed.
+ * Returns how many were done; fewer than asked for only for these reasons or with program->failed set. */
+int64_t nn_program_run(nn_program *program, int64_t first, int64_t steps, double seconds);
 
 /* Activations that a GEMM or convolution can apply to its output tile. */
 enum { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_SIGMOID, NN_ACT_TANH, NN_ACT_GELU, NN_ACT_SILU, NN_ACT_COUNT };

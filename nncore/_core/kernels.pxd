@@ -49,6 +49,8 @@ cdef extern from "nncore.h" nogil:
     ctypedef struct nn_error:
         char message[512]
 
+    ctypedef bint (*nn_check_fn)(void *args, nn_error *error) noexcept
+
     ctypedef struct nn_kernel_info:
         const char *name
         const char *doc
@@ -57,6 +59,7 @@ cdef extern from "nncore.h" nogil:
         nn_field fields[32]
         size_t size
         double (*work)(const void *args) noexcept
+        nn_check_fn check
 
     ctypedef struct nn_kernels:
         nn_kernel_fn *fn
@@ -88,3 +91,70 @@ cdef extern from "nncore.h" nogil:
     void nn_set_num_threads(int threads)
     void nn_parallel_init(int threads)
     const char *nn_openmp_runtime()
+
+    enum:
+        NN_CHECK_NOT
+        NN_CHECK_FIRST
+        NN_CHECK_HERE
+
+    ctypedef struct nn_record:
+        nn_kernel_fn fn
+        void *args
+        nn_check_fn check
+        signed char check_when
+        bint shared
+        bint wait
+
+    ctypedef struct nn_counter:
+        int64_t *where
+        int64_t base
+        int64_t stride
+        int64_t mask
+
+    ctypedef struct nn_program:
+        nn_record *records
+        int64_t count
+        nn_counter *counters
+        int64_t counter_count
+        double work
+        int64_t failed
+        nn_error error
+
+    int64_t nn_program_run(nn_program *program, int64_t first, int64_t steps, double seconds)
+
+cimport numpy as cnp  # after nncore.h: <complex.h> makes `I` a macro
+
+
+cdef struct Stopwatch:
+    int64_t runs    # how often a call is run
+    double seconds  # what that took
+
+
+cdef class Kernel:
+    cdef int id
+    cdef const nn_kernel_info *info
+    cdef readonly str __name__
+    cdef readonly str op                      # the name in errors
+    cdef int inputs, outputs, optional_outputs
+    cdef readonly bint pointwise              # every dense array has the one shape `n...`: elements pair up in any common layout
+    cdef int total, count                     # fields with these names, for lists
+    cdef list names
+    cdef bint _is_output(self, int i) noexcept
+    cdef int _field(self, str name) except -1
+    cdef _refuse(self, int field, str got, str expected, type error=*)
+    cdef str _expected_dtype(self, int field, int dtype)
+    cdef tuple _positional(self, tuple args, dict named)
+    cdef cnp.ndarray _array(self, int field, object value, int *dtype)
+    cdef int _scalar(self, int field, object value, char *block) except -1
+    cdef tuple _outs(self, object out)
+    cdef int _dtype_without_inputs(self, list held, tuple outs) except -1
+    cdef cnp.ndarray _new_output(self, int i, int dtype, list held, int flat, char *block, nn_shape *leading)
+    cdef cnp.ndarray _given_output(self, int i, object value, int dtype, list held, int flat, list written_back)
+    cdef object _call(self, tuple args, object out, object want, dict named, Stopwatch *watch)
+    cdef object _call_lists(self, tuple args, char *block, Stopwatch *watch)
+
+cdef const nn_kernels *table(int dtype) noexcept nogil
+cdef int64_t replay(nn_program *program, int64_t first, int64_t steps, double seconds) noexcept nogil
+cdef bint capturing() noexcept
+cdef begin_calls(list calls)
+cdef end_calls()

@@ -6,13 +6,15 @@ Each row of csrc/kernels.def becomes one Kernel, called with NumPy arrays:
     nncore.kernels.relu_forward(x, out=y)
 
 No rule here is about one kernel: names, shapes, dtypes and layouts come from the row. Every call of every kernel
-passes `_run`.
+passes `_run`, which also writes it down while a capture (_core/program.pyx) is on.
 """
 import os
 from operator import index
+from struct import pack_into, unpack_from
 from time import perf_counter
 
 cimport numpy as cnp
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, intptr_t
 from libc.string cimport memset
@@ -21,14 +23,45 @@ import numpy as np
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    static _Thread_local int nn_capturing = 0;
+    """
+    int nn_capturing
+
+cdef list _calls = None   # of the capture that is on: (kernel, dtype, block, held, {field: Live})
+cdef dict _live = {}      # the live numbers of the call that is being checked
+
+
+class LiveInt(int):
+    """An integer that changes from step to step; its attribute `source` says how. See nncore._core.capture."""
+
+
+class LiveFloat(float):
+    """A real number that changes from run to run; its attribute `source` says how."""
+
+
+cdef bint capturing() noexcept:
+    return nn_capturing
+
+
+cdef begin_calls(list calls):
+    """From now on write the calls of this thread down in `calls`."""
+    global nn_capturing, _calls
+    _calls = calls
+    nn_capturing = 1
+
+
+cdef end_calls():
+    global nn_capturing, _calls
+    _calls = None
+    nn_capturing = 0
+
+
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
 cdef double GIL_WORK = 20000.0
 cdef enum:
     BLOCK = 1024  # bytes; every argument block fits
-
-cdef struct Stopwatch:
-    int64_t runs    # how often a call is run
-    double seconds  # what that took
 
 cdef object _FORWARD = "_forward"
 cdef list _DTYPES = [np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool")]
@@ -202,15 +235,6 @@ cdef class Kernel:
         ValueError, TypeError: `op: argument 'name' ...`, before anything is computed or written.
     """
 
-    cdef int id
-    cdef const nn_kernel_info *info
-    cdef readonly str __name__
-    cdef readonly str op  # the name in errors
-    cdef int inputs, outputs, optional_outputs
-    cdef bint pointwise    # every dense array has the one shape `n...`: elements pair up in any common layout
-    cdef int total, count  # fields with these names, for lists
-    cdef list names
-
     def __init__(self, int id):
         cdef int i
         self.id = id
@@ -232,7 +256,7 @@ cdef class Kernel:
         if self.info.size > BLOCK:
             raise SystemError(f"{self.__name__}: argument block of {self.info.size} bytes")
 
-    cdef inline bint _is_output(self, int i) noexcept:
+    cdef bint _is_output(self, int i) noexcept:
         return self.info.fields[i].flags & NN_INOUT == NN_OUT
 
     def __repr__(self):
@@ -265,6 +289,24 @@ cdef class Kernel:
             result.append((self.names[i], kind, ("", "in", "out", "inout")[f.flags & NN_INOUT], bool(f.flags & NN_OPT),
                            f.shape.decode() if f.shape != NULL else ""))
         return result
+
+    # ---- written-down calls ----
+    cdef int _field(self, str name) except -1:
+        return self.names.index(name)
+
+    def scalar(self, block, str name):
+        """The value of a scalar or size in an argument block."""
+        cdef const nn_field *f = &self.info.fields[self._field(name)]
+        return unpack_from("d" if f.kind == NN_FIELD_REAL else "q", block, f.offset)[0]
+
+    def set_scalar(self, bytearray block, str name, value):
+        """Change a scalar in an argument block."""
+        cdef const nn_field *f = &self.info.fields[self._field(name)]
+        pack_into("d" if f.kind == NN_FIELD_REAL else "q", block, f.offset, value)
+
+    def work(self, bytearray block):
+        """What kernels.def says the call takes."""
+        return self.info.work(<char *> block)
 
     # ---- errors ----
     cdef _refuse(self, int field, str got, str expected, type error=TypeError):
@@ -326,6 +368,8 @@ cdef class Kernel:
             self._refuse(field, f"is {value!r}", "a number" if f.kind == NN_FIELD_REAL else "an integer")
         except OverflowError:
             self._refuse(field, f"is {value}", "a number of 64 bits", ValueError)
+        if nn_capturing and isinstance(value, (LiveInt, LiveFloat)):
+            _live[field] = value.source
         return 0
 
     def __call__(self, *args, out=None, want=None, **named):
@@ -620,7 +664,7 @@ cdef inline void _describe(nn_array *to, cnp.ndarray a) noexcept:
 
 
 cdef int _run(Kernel kernel, int dtype, const void *block, list held, Stopwatch *watch) except -1:
-    """Run one checked call. Every kernel call of nncore passes here, with all that it takes to do it again.
+    """Run one checked call, and write it down if a capture is on. Every kernel call of nncore passes here.
 
     Args:
         kernel, dtype: which function.
@@ -645,7 +689,19 @@ cdef int _run(Kernel kernel, int dtype, const void *block, list held, Stopwatch 
             done = nn_run(function, block, work)
     if not done:
         raise MemoryError(f"{kernel.op}: no scratch memory")
+    if nn_capturing:
+        _calls.append((kernel, dtype, PyBytes_FromStringAndSize(<const char *> block, kernel.info.size), held, dict(_live)))
+        _live.clear()
     return 0
+
+
+# ---- replay: see _core/program.pyx ----
+cdef const nn_kernels *table(int dtype) noexcept nogil:
+    return nn_table(dtype)
+
+
+cdef int64_t replay(nn_program *program, int64_t first, int64_t steps, double seconds) noexcept nogil:
+    return nn_program_run(program, first, steps, seconds)
 
 
 # ---- start ----

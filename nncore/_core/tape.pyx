@@ -6,6 +6,7 @@ gradient of every output (None where there is none), and returns one array (or N
 cimport numpy as cnp
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
+from nncore._core.capture cimport held_references, is_capturing, note_gradient, note_inputs
 from nncore._core.tensor cimport TensorBase, Version, version_of, wrap
 
 import functools
@@ -14,6 +15,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
+from nncore._core.capture import constant
 from nncore._core.kernels import KERNELS
 
 cnp.import_array()
@@ -28,6 +30,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
 
 cdef object add = KERNELS["add"]
+cdef object copy = KERNELS["copy"]
 cdef int64_t _sequence = 0
 
 
@@ -108,6 +111,8 @@ def record(y, tuple inputs, vjp, tuple saved=()):
     cdef Node node
     cdef Version version
     cdef bint needed = False
+    if is_capturing():
+        note_inputs(inputs)
     if nn_grad_enabled:
         for item in inputs:
             if item is not None and ((<TensorBase?> item)._requires_grad or (<TensorBase> item).node is not None):
@@ -173,12 +178,15 @@ def record(y, tuple inputs, vjp, tuple saved=()):
 cdef bint _is_ours(cnp.ndarray a, Py_ssize_t references) noexcept:
     """Whether nobody else can see this memory: then a leaf may adopt it as its gradient."""
     cdef object base
-    if not cnp.PyArray_ISWRITEABLE(a) or Py_REFCNT(<PyObject *> a) > references:
+    cdef Py_ssize_t of_capture = 0, of_capture_base = 0
+    if is_capturing():
+        of_capture, of_capture_base = held_references(a)
+    if not cnp.PyArray_ISWRITEABLE(a) or Py_REFCNT(<PyObject *> a) > references + of_capture:
         return False
     base = (<object> a).base
     if base is None:
         return True
-    return isinstance(base, cnp.ndarray) and base.base is None and Py_REFCNT(<PyObject *> base) <= 2
+    return isinstance(base, cnp.ndarray) and base.base is None and Py_REFCNT(<PyObject *> base) <= 2 + of_capture_base
 
 
 cdef _check_versions(Node node):
@@ -225,7 +233,7 @@ cdef dict _walk(list roots, bint retain_graph, dict wanted):
             if node.retained is not None and i in node.retained:
                 tensor = node.retained[i]()
                 if tensor is not None:
-                    _accumulate(<TensorBase> tensor, gradients[i].copy())
+                    _accumulate(<TensorBase> tensor, copy(gradients[i]))
             if (node, i) in found:
                 found[node, i] = gradients[i]
         if node.vjp is None:
@@ -270,9 +278,11 @@ cdef _accumulate(TensorBase t, gradient):
     cdef cnp.ndarray array = gradient
     cdef TensorBase present
     gradient = None
+    if is_capturing():
+        note_gradient(t, t._grad)
     if t._grad is None:
         # references: `array` here, and the caller's variable
-        t._grad = wrap(array if _is_ours(array, 2) else array.copy("K"))
+        t._grad = wrap(array if _is_ours(array, 2) else <cnp.ndarray> copy(array, out=np.empty_like(array, order="K", subok=False)))
     else:
         present = t._grad
         add(present._array, array, out=present._array)
@@ -285,7 +295,7 @@ cdef object _start_gradient(TensorBase t, gradient, str caller):
         if (<object> t._array).size != 1:
             raise RuntimeError(f"{caller}: a tensor of shape {(<object> t._array).shape} needs argument 'gradient'; "
                                f"only one element starts with 1")
-        return np.ones_like(t._array)
+        return constant(np.ones_like(t._array))
     if not isinstance(gradient, TensorBase):
         raise TypeError(f"{caller}: argument 'gradient' is {type(gradient).__name__}, expected a Tensor")
     cdef object array = (<TensorBase> gradient)._array

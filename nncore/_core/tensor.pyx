@@ -1,5 +1,6 @@
 """TensorBase: an array, whether it wants a gradient, and where it came from. It knows no op by name."""
 cimport numpy as cnp
+from nncore._core.capture cimport is_capturing, note_gradient, note_version, touch
 
 import numpy as np
 
@@ -13,7 +14,9 @@ cdef object _tensor_class = None
 
 
 cdef class Version:
-    pass
+    def bump(self):
+        """Note a change."""
+        self.count += 1
 
 
 cdef class TensorBase:
@@ -48,6 +51,8 @@ cdef class TensorBase:
             return
         if value and self._array.dtype not in _FLOATS:
             raise RuntimeError(f"requires_grad: a tensor of dtype {self._array.dtype} has no gradient, expected float32 or float64")
+        if value != self._requires_grad:
+            touch()
         self._requires_grad = value
 
     @property
@@ -68,6 +73,8 @@ cdef class TensorBase:
             if value.array.shape != self.array.shape or value.array.dtype != self.array.dtype:
                 raise ValueError(f"grad: has shape {value.array.shape} and dtype {value.array.dtype}, "
                                  f"expected {self.array.shape} and {self.array.dtype}")
+        if is_capturing():
+            note_gradient(self, False)
         self._grad = value
 
     def share(self, cnp.ndarray array):
@@ -81,6 +88,8 @@ cdef class TensorBase:
         """Note that the memory was written to, so that backward() can refuse values that are no longer there."""
         cdef Version version = version_of(self)
         version.count += 1
+        if is_capturing():
+            note_version(version)
 
     def rebind(self, TensorBase other):
         """Take over the history of `other`, whose values were written into this tensor's memory."""
@@ -93,6 +102,7 @@ cdef class TensorBase:
         """Put another array in the place of this tensor's memory (Module.to, dtype changes). Ends its history."""
         if array.dtype not in _ALL:
             raise TypeError(f"Tensor: dtype {array.dtype}, expected one of {', '.join(map(str, DTYPES))}")
+        touch()
         self._array = array
         self.node = None
         self.version = None

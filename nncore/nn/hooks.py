@@ -2,6 +2,7 @@
 
 import itertools
 
+from nncore._core.capture import touch
 from nncore._core.tape import record
 from nncore._tensor import RemovableHandle, Tensor
 
@@ -10,12 +11,14 @@ _numbers = itertools.count()
 
 def add_hook(hooks, hook, prepend):
     """Put a hook into an OrderedDict, last or first. Returns the handle that removes it."""
+    touch()
     number = next(_numbers)
     hooks[number] = hook
     if prepend:
         hooks.move_to_end(number, last=False)
 
     def remove():
+        touch()
         hooks.pop(number, None)
 
     return RemovableHandle(remove)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from nncore._core.capture import guard, is_capturing, touch
 from nncore._tensor import Tensor
 from nncore.nn.arguments import check_device
 from nncore.nn.hooks import BackwardHooks, add_hook
@@ -63,6 +64,8 @@ class Module:
 
     def __call__(self, *args, **kwargs):
         """Run the hooks and forward."""
+        if is_capturing():
+            guard(self._configuration, self._configuration())
         if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks):
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
@@ -102,10 +105,24 @@ class Module:
         elif name in fields.get("_buffers", ()):
             self._replace("_buffers", name, value, "buffer", "Tensor")
         else:
+            if fields.get(name, fields) is not value:
+                touch()
             object.__setattr__(self, name, value)
+
+    def _configuration(self):
+        """What a captured call of this module depends on: mode, options, which parts and hooks it has."""
+        options, parts = [], []
+        for name, value in self.__dict__.items():
+            if isinstance(value, dict):
+                parts.append((name, tuple((key, id(part)) for key, part in value.items())))
+            else:
+                simple = isinstance(value, (bool, int, float, str, tuple, type(None)))
+                options.append((name, value if simple else id(value)))
+        return options, parts
 
     def _claim(self, registry, name):
         """The registry ("_parameters" or "_modules") that `name` shall live in, and nowhere else."""
+        touch()
         fields = self.__dict__
         if registry not in fields:
             raise AttributeError(f"cannot assign {registry[1:]} before Module.__init__() call")
@@ -120,6 +137,7 @@ class Module:
             raise TypeError(
                 f"cannot assign '{type(value).__name__}' object to {what} '{name}' ({expected} or None expected)"
             )
+        touch()
         self.__dict__[registry][name] = value
 
     def __getattr__(self, name):
@@ -130,6 +148,7 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name):
+        touch()
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
                 del registry[name]
@@ -160,6 +179,7 @@ class Module:
                 "(nncore.nn.Parameter or None required)"
             )
         self._check_name("parameter", name, self._parameters)
+        touch()
         self._parameters[name] = param
 
     def register_buffer(self, name, tensor, persistent=True):
@@ -173,6 +193,7 @@ class Module:
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         self._check_name("buffer", name, self._buffers)
+        touch()
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (nncore.Tensor or None required)"
@@ -188,6 +209,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_name("module", name, self._modules)
+        touch()
         self._modules[name] = module
 
     register_module = add_module

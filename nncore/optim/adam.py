@@ -74,7 +74,7 @@ class Adam(Optimizer):
                     exp_avg_sqs,
                     largest[0] if largest else None,
                     grads,
-                    group["lr"],
+                    group.learning_rate(),
                     beta1,
                     beta2,
                     group["eps"],

@@ -4,8 +4,31 @@ from collections import defaultdict
 
 import numpy as np
 
+from nncore._core.capture import guard, is_capturing, live, state, touch
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
+
+
+class ParamGroup(dict):
+    """Options of a group of parameters. A captured step reads the learning rate anew, and depends on all the others."""
+
+    def __setitem__(self, name, value):
+        if name != "lr":
+            touch()
+        super().__setitem__(name, value)
+
+    def update(self, *args, **options):
+        """As dict.update."""
+        touch()
+        super().update(*args, **options)
+
+    def learning_rate(self):
+        """The learning rate, in a form that a replay renews."""
+        return live(float(self["lr"]), lambda: self["lr"])
+
+    def options(self):
+        """All but the learning rate."""
+        return [(name, [id(p) for p in value] if name == "params" else value) for name, value in self.items() if name != "lr"]
 
 
 class Optimizer:
@@ -84,17 +107,17 @@ class Optimizer:
         taken = {id(parameter) for other in self.param_groups for parameter in other["params"]}
         if not taken.isdisjoint(ids):
             raise ValueError("some parameters appear in more than one parameter group")
-        self.param_groups.append({**self.defaults, **group, "params": params})
+        touch()
+        self.param_groups.append(ParamGroup({**self.defaults, **group, "params": params}))
 
     def zero_grad(self, set_to_none=True):
         """Drop the gradients of all parameters, or fill them with zeros."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    if set_to_none:
-                        parameter.grad = None
-                    else:
-                        parameter.grad.zero_()
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad.zero_()
 
     # ---- step ----
     def step(self, closure=None):
@@ -128,29 +151,33 @@ class Optimizer:
             if gradient is None:
                 continue
             array = parameter.array
-            step, state = 1, None
+            step, memory = 1, None
             if names:
-                state = self.state[parameter]
+                memory = self.state[parameter]
                 # torch's SGD counts no steps: where there is a state, the first step has been.
-                step = state.get("step", 1 if state else 0) + 1
+                step = memory.get("step", 1 if memory else 0) + 1
                 for name in names:
-                    if name not in state:
-                        state[name] = Tensor(np.zeros_like(array, subok=False))
+                    if name not in memory:
+                        memory[name] = Tensor(state(np.zeros_like(array, subok=False)))
             if key != (array.dtype, step):  # seldom: hashing a dtype costs more than all the rest
                 key = array.dtype, step
                 batch = batches.setdefault(key, ([], [], [], []))
-            parameters, arrays, gradients, states = batch
+            parameters, arrays, gradients, memories = batch
             parameters.append(parameter)
             arrays.append(array)
             gradients.append(gradient.array)
-            states.append(state)
-        for (_, step), (parameters, arrays, gradients, states) in batches.items():
-            yield step, arrays, gradients, *([state[name].array for state in states] for name in names)
+            memories.append(memory)
+        if is_capturing():
+            guard(group.options, group.options())
+            guard(lambda: id(self.state), id(self.state))
+        for (_, step), (parameters, arrays, gradients, memories) in batches.items():
+            counted = _step_number(step, memories) if names else step
+            yield counted, arrays, gradients, *([memory[name].array for memory in memories] for name in names)
             for parameter in parameters:
                 parameter.changed()
             if names:
-                for state in states:
-                    state["step"] = step
+                for memory in memories:
+                    memory["step"] = step
 
     # ---- state ----
     def state_dict(self):
@@ -203,11 +230,22 @@ class Optimizer:
             state[parameter] = {
                 name: _loaded(parameter, number, name, value) for name, value in values.items() if value is not None
             }
+        touch()
         groups = [
-            {**group, **saved, "params": group["params"]}
+            ParamGroup({**group, **saved, "params": group["params"]})
             for saved, group in zip(saved_groups, self.param_groups, strict=True)
         ]
         self.state, self.param_groups = state, groups
+
+
+def _step_number(step, states):
+    """`step` in a form that a replay renews and counts on in all `states`."""
+
+    def advance(steps):
+        for memory in states:
+            memory["step"] += steps
+
+    return live(step, lambda: states[0]["step"] + 1, 1, advance)
 
 
 def _loaded(parameter, number, name, value):

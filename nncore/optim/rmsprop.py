@@ -71,7 +71,7 @@ class RMSprop(Optimizer):
                     state.get("grad_avg"),
                     state.get("momentum_buffer"),
                     grads,
-                    group["lr"],
+                    group.learning_rate(),
                     group["alpha"],
                     group["eps"],
                     group["weight_decay"],

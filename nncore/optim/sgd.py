@@ -73,7 +73,7 @@ class SGD(Optimizer):
                     params,
                     buffers[0] if buffers else None,
                     grads,
-                    group["lr"],
+                    group.learning_rate(),
                     group["momentum"],
                     group["dampening"],
                     group["weight_decay"],
