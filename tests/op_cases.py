@@ -405,7 +405,7 @@ for name, op, formula in [
     ),
     (
         "adam_step",
-        stepped(kernels.adam_step, 3, 0.1, 0.9, 0.99, 1e-8, 0.01, 1, 0, 1),
+        stepped(kernels.adam_step, 3, 0.1, 0.9, 0.99, 1e-8, 0.01, 1, 0, 0, 1),
         lambda p, g: optimizers.adam(p, [g], 0.1, 0.9, 0.99, 1e-8, 0.01, True, False, True),
     ),
     (

@@ -155,7 +155,7 @@ def test_same_bits_on_any_number_of_threads(count):
     def run():
         params, m, v = ([rng.random(size, np.float32) for size in [(300, 301), (5,), (70_001,)]] for _ in range(3))
         grads = [p - 0.5 for p in params]
-        kernels.adam_step(params, m, v, None, grads, 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 7)
+        kernels.adam_step(params, m, v, None, grads, 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 7)
         kernels.sgd_step(params, m, grads, 0.1, 0.9, 0.0, 0.01, 1, 0, 0, 7)
         kernels.rmsprop_step(params, v, None, m, grads, 0.01, 0.9, 1e-8, 0.0, 0.9, 0)
         return b"".join(a.tobytes() for a in (*params, *m, *v))
@@ -175,15 +175,15 @@ def test_same_bits_on_any_number_of_threads(count):
 def test_one_call_for_all_is_one_call_for_each():
     together, m, v = arrays(np.float32, 0), zeros(np.float32), zeros(np.float32)
     apart, grads = arrays(np.float32, 0), arrays(np.float32, 1)
-    kernels.adam_step(together, m, v, None, grads, 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 1)
+    kernels.adam_step(together, m, v, None, grads, 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
     for p, g in zip(apart, grads):
-        kernels.adam_step([p], [np.zeros_like(p)], [np.zeros_like(p)], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 1)
+        kernels.adam_step([p], [np.zeros_like(p)], [np.zeros_like(p)], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
     for a, b in zip(together, apart):
         assert a.tobytes() == b.tobytes()
 
 
 def test_no_parameters_at_all():
-    kernels.adam_step([], [], [], None, [], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 1)
+    kernels.adam_step([], [], [], None, [], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
 
 
 def test_centred_rmsprop_survives_a_variance_that_rounds_below_zero():
@@ -196,18 +196,18 @@ def test_centred_rmsprop_survives_a_variance_that_rounds_below_zero():
 def test_nan_stays_in_its_element():
     p, m, v, g = (np.zeros(37, np.float32) for _ in range(4))
     g[5] = np.nan
-    kernels.adam_step([p], [m], [v], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 1)
+    kernels.adam_step([p], [m], [v], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
     assert np.isnan(p).nonzero()[0].tolist() == [5]
 
 
 def test_amsgrad_keeps_a_nan():
     p, m, v, largest, g = (np.zeros(3, np.float32) for _ in range(5))
     largest[1] = np.nan
-    kernels.adam_step([p], [m], [v], [largest], [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 1)
+    kernels.adam_step([p], [m], [v], [largest], [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
     assert np.isnan(largest).tolist() == [False, True, False]
 
 
 def test_lists_that_do_not_match_are_refused():
     p, m, v = ([np.zeros(3, np.float32)] for _ in range(3))
     with pytest.raises(ValueError, match="adam_step: argument 'grad'"):
-        kernels.adam_step(p, m, v, None, [np.zeros(4, np.float32)], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 1)
+        kernels.adam_step(p, m, v, None, [np.zeros(4, np.float32)], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)

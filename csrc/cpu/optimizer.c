@@ -112,15 +112,16 @@ NN_INLINE void adam_update(const void *step, real *const *arrays, int64_t i, int
 
 NN_DEFINE(adam_step) {
     const nn_adam_step_args *a = args;
+    const double denominator = 1 / sqrt(1 - power(a->beta2, a->step));
     const adam s = {.beta1 = (real)a->beta1,
                     .fresh1 = (real)(1 - a->beta1),
                     .beta2 = (real)a->beta2,
                     .fresh2 = (real)(1 - a->beta2),
-                    .eps = (real)a->eps,
+                    .eps = (real)(a->epsilon_hat ? a->eps * denominator : a->eps),
                     .weight_decay = a->decoupled ? 0 : (real)a->weight_decay,
                     .keep = a->decoupled ? (real)(1 - a->lr * a->weight_decay) : 1,
                     .step_size = (real)(a->lr / (1 - power(a->beta1, a->step))),
-                    .denominator = (real)(1 / sqrt(1 - power(a->beta2, a->step))),
+                    .denominator = (real)denominator,
                     .maximize = a->maximize != 0};
     void *const *const lists[MAX_LISTS] = {a->param, a->exp_avg, a->exp_avg_sq, a->max_exp_avg_sq, a->grad};
     update_all(adam_update, &s, lists, a->sizes, a->count, a->total, team, rank);

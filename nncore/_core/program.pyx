@@ -9,6 +9,8 @@ from nncore._core.kernels cimport (
 
 cimport numpy as cnp  # after nncore.h: <complex.h> makes `I` a macro
 
+from time import perf_counter
+
 import numpy as np
 
 from nncore._core import plan
@@ -59,6 +61,7 @@ cdef class Program:
     cdef readonly int64_t arena_bytes
     cdef list keep             # what the fixed buffers live in
     cdef list counters         # the Live of each counter, None for a cursor
+    cdef list windows          # for each cursor: its address in the capture, (number of counter, offset) that follow it
     cdef list reals            # (address of the number, Live)
     cdef list advances
     cdef list outputs          # for each: None and how to make one, or the fixed array
@@ -109,6 +112,7 @@ cdef class Program:
         waits = plan.waits(self.records, shared)
         self.shares = list(zip(shared, waits))
         windows = [(*plan.bounds(array), stride) for array, stride in cursors]
+        self.windows = [(low, []) for low, _, _ in windows]
         written = set()
         kept = set()
         for record, is_shared, wait in zip(self.records, shared, waits):
@@ -168,12 +172,14 @@ cdef class Program:
             self.patch_count += 1
             return
         where[0] = <void *> (base + <uintptr_t> o.offset)
-        for low, high, stride in windows:
+        for cursor, (low, high, stride) in enumerate(windows):
             if buffer.kind == "fixed" and low <= buffer.address + o.low and buffer.address + o.high <= high:
                 c = &self.program.counters[self.program.counter_count]
+                self.windows[cursor][1].append((self.program.counter_count, <int64_t> where[0] - low))
                 self.program.counter_count += 1
                 c.where, c.base, c.stride, c.mask = <int64_t *> where, <int64_t> where[0], stride, -1
                 self.counters.append(None)
+                return
 
     cdef _number(self, char *where, Kernel kernel, field, source):
         cdef nn_counter *c
@@ -218,6 +224,11 @@ cdef class Program:
             array = <cnp.ndarray> (inputs[port] if port < self.ports else outputs[port - self.ports])
             self.patches[i].where[0] = <char *> cnp.PyArray_DATA(array) + self.patches[i].offset
 
+    def move(self, int cursor, cnp.ndarray window):
+        """Let the first step of the next run find the window of a cursor where `window` is."""
+        for number, offset in self.windows[cursor][1]:
+            self.program.counters[<Py_ssize_t> number].base = <int64_t> cnp.PyArray_DATA(window) + <int64_t> offset
+
     cdef int _begin(self) except -1:
         """Renew the numbers that Python code may have changed since the last run."""
         cdef Py_ssize_t i
@@ -250,8 +261,8 @@ cdef class Program:
             inputs: arrays of the shapes, dtypes and layouts of the capture; not checked here.
             outputs: from `new_outputs`, or arrays like them.
             steps: how often.
-            after: function(steps done so far), called every 0.05 s or so, at the end, and before an exception is raised;
-                if it returns True, no further step begins.
+            after: function(steps done so far), called every 0.05 s or so and at the end; if it returns True, no further
+                step begins.
 
         Returns:
             How many steps were done.
@@ -271,7 +282,7 @@ cdef class Program:
                 if self.program.failed >= 0:
                     self._fail()
                 PyErr_CheckSignals()
-                if after is not None and done < steps:
+                if after is not None:
                     stop = after(done) is True
         finally:
             for advance in self.advances:
@@ -280,6 +291,24 @@ cdef class Program:
             if outputs[i] is None:
                 outputs[i] = self.outputs[i].copy("K")
         return done
+
+    def seconds(self, tuple inputs, list outputs, int64_t repeat):
+        """Seconds that each record takes, the median of 5 times `repeat` runs of it alone. Values in memory change."""
+        cdef nn_program one
+        cdef Py_ssize_t i
+        result = []
+        self._bind(inputs, outputs)
+        self._begin()
+        for i in range(self.program.count):
+            one = self.program
+            one.records, one.count, one.counter_count = &self.program.records[i], 1, 0
+            turns = []
+            for _ in range(5):
+                start = perf_counter()
+                replay(&one, 0, repeat, 0.0)
+                turns.append((perf_counter() - start) / repeat)
+            result.append(sorted(turns)[2])
+        return result
 
     cdef int run_once(self) noexcept nogil:
         """One step with the inputs and outputs that are bound, for `cimport`: 0, or -1 if a kernel refused values."""

@@ -80,6 +80,7 @@ class Adam(Optimizer):
                     group["eps"],
                     group["weight_decay"],
                     group["decoupled_weight_decay"],
+                    group.get("epsilon_hat", False),
                     group["maximize"],
                     step,
                 )

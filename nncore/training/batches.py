@@ -87,11 +87,15 @@ class ArrayBatches:
     def __iter__(self):
         order = ops.randperm(self.samples).array if self.shuffle else None
         for step in range(self.steps):
-            start, stop = step * self.batch_size, min((step + 1) * self.batch_size, self.samples)
-            rows = slice(start, stop) if order is None else order[start:stop]
-            inputs = tuple(self._tensor(a[rows]) for a in self.inputs)
-            y = None if self.y is None else self._tensor(self.y[rows])
-            yield inputs, y, None if self.weight is None else self.weight[rows]
+            yield self.batch(step, order)
+
+    def batch(self, step, order):
+        """Batch number `step` of an epoch in which the samples come in `order`, an int64 array or None."""
+        start, stop = step * self.batch_size, min((step + 1) * self.batch_size, self.samples)
+        rows = slice(start, stop) if order is None else order[start:stop]
+        inputs = tuple(self._tensor(a[rows]) for a in self.inputs)
+        y = None if self.y is None else self._tensor(self.y[rows])
+        return inputs, y, None if self.weight is None else self.weight[rows]
 
     def _tensor(self, array):
         return Tensor(array if array.dtype.kind != "f" else array.astype(self.dtype, copy=False))

@@ -107,15 +107,19 @@ class CallbackList:
             callback.set_params(params)
         self._overriding = {}
 
-    def call(self, hook, *args):
-        """Call method `hook` of every callback that has one of its own."""
+    def methods(self, hook):
+        """Method `hook` of every callback that has one of its own."""
         methods = self._overriding.get(hook)
         if methods is None:
             base = getattr(Callback, hook)
             methods = [getattr(callback, hook) for callback in self.callbacks]
             methods = [method for method in methods if getattr(method, "__func__", None) is not base]
             self._overriding[hook] = methods
-        for method in methods:
+        return methods
+
+    def call(self, hook, *args):
+        """Call method `hook` of every callback that has one of its own."""
+        for method in self.methods(hook):
             method(*args)
 
     def state_dict(self):

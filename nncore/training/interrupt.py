@@ -48,6 +48,11 @@ class Interrupts:
         else:
             self._previous(number, frame)
 
+    @property
+    def waiting(self):
+        """Whether a signal is being delayed."""
+        return self._pending is not None
+
     def release(self):
         """End the delay; a signal that came meanwhile is handled now (by default: raises KeyboardInterrupt)."""
         self.held = False

@@ -42,10 +42,9 @@ class Objective:
                 loss = loss + penalty
         return loss
 
-    def update(self, loss, outputs, y, weight):
-        """Add a batch to the mean loss and the metrics."""
-        y_true, y_pred = y.array, outputs.array
-        self.mean_loss.add(float(loss.array), len(y_true))
+    def update(self, loss, y_true, y_pred, weight):
+        """Add a batch, in arrays, to the mean loss and the metrics."""
+        self.mean_loss.add(loss, len(y_true))
         for metric in self.metrics:
             metric.update_state(y_true, y_pred)
         for metric in self.weighted_metrics:
@@ -117,17 +116,26 @@ class TrainingStep:
         buffers = [buffer.array.copy("K") for buffer in self.buffers]
         generator = random.get_rng_state()
         try:
-            self.optimizer.zero_grad()
-            outputs = self.model(*inputs)
-            loss = self.objective.loss_of(outputs, y, weight, self.regularized)
-            loss.backward()
-            self.optimizer.step()
+            loss, outputs = self.compute(inputs, y, weight)
         except BaseException:
-            for buffer, values in zip(self.buffers, buffers, strict=True):
-                buffer.array[...] = values
+            self.put_back(buffers)
             random.set_rng_state(generator)
             raise
-        self.objective.update(loss, outputs, y, weight)
+        self.objective.update(float(loss.array), y.array, outputs.array, weight)
+
+    def compute(self, inputs, y, weight):
+        """The step itself. Returns (loss, outputs)."""
+        self.optimizer.zero_grad()
+        outputs = self.model(*inputs)
+        loss = self.objective.loss_of(outputs, y, weight, self.regularized)
+        loss.backward()
+        self.optimizer.step()
+        return loss, outputs
+
+    def put_back(self, values):
+        """Set the buffers of the model to earlier values, arrays in their order."""
+        for buffer, array in zip(self.buffers, values, strict=True):
+            buffer.array[...] = array
 
 
 class EvaluationStep:
@@ -147,7 +155,7 @@ class EvaluationStep:
         with no_grad():
             outputs = self.model(*inputs)
             loss = self.objective.loss_of(outputs, y, weight, self.regularized)
-        self.objective.update(loss, outputs, y, weight)
+        self.objective.update(float(loss.array), y.array, outputs.array, weight)
 
 
 def run_pass(step, batches, phase, callbacks, interrupts=None, progress=None):
@@ -180,7 +188,40 @@ def run_pass(step, batches, phase, callbacks, interrupts=None, progress=None):
         logs = objective.logs()
         callbacks.call(end, number, logs)
         if progress is not None:
-            progress.advance(logs)
+            progress.advance(objective)
         if phase == "train" and model.stop_training:
             break
+    return objective.logs()
+
+
+def replay_pass(replay, callbacks, interrupts, progress):
+    """An epoch of training over arrays; result as of `run_pass`.
+
+    Callbacks that watch batches get every batch. Without them the steps run on in native code, and the bar and Ctrl-C get
+    their turn now and then.
+    """
+    step, steps = replay.step, replay.batches.steps
+    objective, model = step.objective, step.model
+    watched = callbacks.methods("on_train_batch_begin") or callbacks.methods("on_train_batch_end")
+    objective.reset()
+    replay.begin_epoch()
+    number = 0
+    while number < steps and not (model.stop_training and number):
+        if watched:
+            callbacks.call("on_train_batch_begin", number, {})
+        shown = 0
+
+        def after(done):
+            nonlocal shown
+            progress.advance(objective, done - shown)
+            shown = done
+            return interrupts.waiting
+
+        interrupts.held = True
+        try:
+            number += replay.run(number, 1 if watched else steps - number, after)
+        finally:
+            interrupts.release()
+        if watched:
+            callbacks.call("on_train_batch_end", number - 1, objective.logs())
     return objective.logs()

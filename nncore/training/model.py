@@ -10,8 +10,9 @@ from . import optimizers
 from .callback import CallbackList
 from .history import History
 from .interrupt import Interrupts
-from .loop import EvaluationStep, Mode, Objective, TrainingStep, run_pass
+from .loop import EvaluationStep, Mode, Objective, TrainingStep, replay_pass, run_pass
 from .progress import Progress, verbosity
+from .replay import Replay
 from .summary import summary
 
 
@@ -57,7 +58,9 @@ class Model(Module):
             self.module = module
         self.optimizer = None
         self.objective = None
+        self.run_eagerly = False
         self.history = None
+        self.replay = None
         self.epoch = 0
         self.stop_training = False
         self._callbacks = None
@@ -81,7 +84,7 @@ class Model(Module):
         return owner.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
 
     # ---- what to train for ----
-    def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None):
+    def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None, run_eagerly=False):
         """Choose how the model is trained and measured.
 
         Args:
@@ -92,6 +95,8 @@ class Model(Module):
                 function of (y_true, y_pred).
             metrics: a list of names (`"accuracy"`, `"mae"`, ...), metrics or functions of (y_true, y_pred).
             weighted_metrics: the same, but with the sample weights taken into account.
+            run_eagerly: whether `fit` runs every step in Python, for debugging. Default False: it captures a step of
+                each batch size and replays it in native code, with the same bits, where that is possible.
 
         Raises:
             ValueError: a name is unknown, or two metrics have the same one.
@@ -99,6 +104,7 @@ class Model(Module):
         optimizer = optimizers.resolve(optimizer)
         self.objective = Objective(loss, metrics, weighted_metrics)
         self.optimizer = optimizer
+        self.run_eagerly = run_eagerly
         self._bind_optimizer()
 
     @property
@@ -228,6 +234,8 @@ class Model(Module):
         self.epoch = initial_epoch
         self._callbacks = callbacks
         step, width = TrainingStep(self), len(str(epochs))
+        in_memory = isinstance(batches, batches_.ArrayBatches)
+        replay = self.replay = Replay(step, batches, self.run_eagerly) if in_memory else None
         logs = {}
         try:
             with Interrupts() as interrupts, Mode(self, True):
@@ -237,7 +245,10 @@ class Model(Module):
                 for epoch in range(initial_epoch, epochs):
                     callbacks.call("on_epoch_begin", epoch, {})
                     progress.begin(f"Epoch {epoch + 1:{width}}/{epochs}", batches.steps)
-                    logs = run_pass(step, batches, "train", callbacks, interrupts, progress)
+                    if replay is not None:
+                        logs = replay_pass(replay, callbacks, interrupts, progress)
+                    else:
+                        logs = run_pass(step, batches, "train", callbacks, interrupts, progress)
                     if validation is not None and (epoch + 1) % validation_freq == 0:
                         logs |= {f"val_{name}": value for name, value in self._evaluate(validation, callbacks).items()}
                     progress.end(logs)
@@ -330,7 +341,7 @@ class Model(Module):
                     callbacks.call("on_predict_batch_begin", number, {})
                     parts.append(_arrays(self(*inputs)))
                     callbacks.call("on_predict_batch_end", number, {})
-                    progress.advance({})
+                    progress.advance()
                 progress.end({})
                 if not parts:
                     parts.append(_arrays(self(*batches.first_inputs())))

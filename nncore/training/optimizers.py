@@ -195,12 +195,11 @@ class Adam(_Lazy, optim.AdamW):
         common = (name, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm)
         self._init(*common, betas=(beta_1, beta_2), eps=epsilon, amsgrad=amsgrad)
 
-    def step(self, closure=None):
-        """Clip the gradients, shrink the weights and move them; see `nncore.optim.Optimizer.step`."""
-        steps = 1 + max((state.get("step", 0) for state in self.state.values()), default=0)
+    def bind(self, parameters):
+        """As `_Lazy.bind`; epsilon is Keras's."""
+        super().bind(parameters)
         for group in self.param_groups:
-            group["eps"] = self.epsilon / math.sqrt(1.0 - group["betas"][1] ** steps)
-        return super().step(closure)
+            group["epsilon_hat"] = True
 
 
 class AdamW(Adam):

@@ -55,15 +55,15 @@ class Progress:
                 file=sys.stderr,
             )
 
-    def advance(self, logs):
-        """One batch is done; `logs` are the values so far."""
+    def advance(self, objective=None, batches=1):
+        """`batches` more are done; the values so far are the objective's logs."""
         if self._bar is None:
             return
-        self._done += 1
+        self._done += batches
         now = time.perf_counter()
         if now - self._shown >= INTERVAL:
             self._shown = now
-            self._bar.set_postfix_str(_words(logs), refresh=False)
+            self._bar.set_postfix_str(_words({} if objective is None else objective.logs()), refresh=False)
             self._bar.update(self._done - self._bar.n)
 
     def end(self, logs):
