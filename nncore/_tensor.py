@@ -4,6 +4,7 @@ import numpy as np
 
 from nncore import ops
 from nncore._core import tape
+from nncore._core.capture import refuse
 from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
@@ -13,6 +14,11 @@ from nncore.ops.indexing import modify, set_index
 from nncore.ops.random import fill_normal, fill_uniform
 
 _copy = KERNELS["copy"]
+# What a capture is told when Python asks for values; see nncore._core.capture.refuse.
+READING = (
+    "reading a tensor's values (item, tolist, numpy, bool, print)",
+    "return the tensor and read it outside, or compute with operations on tensors, such as nncore.where",
+)
 
 
 class RemovableHandle:
@@ -90,6 +96,7 @@ class Tensor(TensorBase):
         return self.array.shape[0]
 
     def __repr__(self):
+        refuse(*READING)
         kind = self.array.dtype
         formatter = {"float_kind": _FloatFormat(self.array)} if kind.kind == "f" else None
         body = np.array2string(
@@ -161,6 +168,7 @@ class Tensor(TensorBase):
         """
         if self.requires_grad:
             raise RuntimeError("numpy: the tensor requires a gradient; use detach().numpy()")
+        refuse(*READING)
         return self.array
 
     def __array__(self, dtype=None, copy=None):
@@ -179,10 +187,12 @@ class Tensor(TensorBase):
 
     def item(self):
         """The one element as a Python number."""
+        refuse(*READING)
         return self.array.item()
 
     def tolist(self):
         """The elements as nested lists."""
+        refuse(*READING)
         return self.array.tolist()
 
     # ---- history ----

@@ -65,8 +65,8 @@ cdef class Program:
     cdef list reals            # (address of the number, Live)
     cdef list advances
     cdef list outputs          # for each: None and how to make one, or the fixed array
-    cdef readonly tuple input_ports
-    cdef int64_t ports
+    cdef int64_t ports         # how many inputs there are
+    cdef double work           # of one step
 
     def __init__(self, list records, inputs, outputs, cursors=(), passes=plan.PASSES):
         self.captured = [plan.summary(record) for record in records]
@@ -124,6 +124,7 @@ cdef class Program:
             r.args = block
             r.shared = is_shared
             r.wait = wait
+            self.work += kernel.info.work(block)
             if is_shared:
                 self.program.work += kernel.info.work(block)
             lists = {}
@@ -242,7 +243,7 @@ cdef class Program:
 
     cdef int64_t _steps(self, int64_t first, int64_t steps, double seconds) except -1:
         cdef int64_t done
-        if self.program.work * steps < GIL_WORK and steps == 1:
+        if self.work * steps < GIL_WORK:
             done = replay(&self.program, first, steps, seconds)
         else:
             with nogil:
@@ -310,10 +311,6 @@ cdef class Program:
             result.append(sorted(turns)[2])
         return result
 
-    cdef int run_once(self) noexcept nogil:
-        """One step with the inputs and outputs that are bound, for `cimport`: 0, or -1 if a kernel refused values."""
-        return 0 if replay(&self.program, 0, 1, 0.0) == 1 else -1
-
 
 cdef class _Layout:
     """How to make an array like one: its shape and dtype, and the order of its axes in memory."""
@@ -330,3 +327,86 @@ cdef class _Layout:
     def new(self):
         a = np.empty(self.shape, self.dtype)
         return a if self.axes is None else a.transpose(self.axes)
+
+
+cdef bint _same_layout(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int i
+    if cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(b) or cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b):
+        return False
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i):
+            return False
+        if cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i) and cnp.PyArray_DIM(a, i) > 1:
+            return False
+    return cnp.PyArray_ISALIGNED(a) and cnp.PyArray_ISNOTSWAPPED(a)
+
+
+cdef class Plan:
+    """A model's forward pass for one batch size, as one native call. Made by `Model.freeze`.
+
+    Threads may share a plan: each run takes a program of its own, and the plan makes another one when all are taken.
+
+    Example:
+        >>> import numpy as np, nncore
+        >>> from nncore import nn
+        >>> plan = nncore.Model(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))).freeze(np.zeros((1, 3), np.float32))
+        >>> x, y = np.ones((1, 3), np.float32), np.empty((1, 2), np.float32)
+        >>> plan.run(x, out=y) is y
+        True
+    """
+
+    cdef list records, free
+    cdef readonly object example  # an input: its shape, dtype and layout
+    cdef object result
+    cdef object captured
+
+    def __init__(self, captured, example):
+        self.captured, self.example = captured, example
+        self.records = captured.program.records
+        self.result = captured.program.new_outputs()[0]
+        self.free = [captured.program]
+
+    def run(self, x, out=None):
+        """The model's output for one batch. With `out` nothing is allocated.
+
+        Args:
+            x: array of the shape and dtype of `example`.
+            out: array for the result. Default: a new one.
+
+        Returns:
+            `out`, or the new array.
+
+        Raises:
+            ValueError: x or out has another shape or dtype.
+        """
+        cdef Program program
+        cdef cnp.ndarray y
+        if not isinstance(x, cnp.ndarray) or not _same_layout(<cnp.ndarray> x, <cnp.ndarray> self.example):
+            x = self._laid_out(x)
+        if out is None:
+            y = np.empty_like(self.result)
+        elif isinstance(out, cnp.ndarray) and _same_layout(<cnp.ndarray> out, <cnp.ndarray> self.result) \
+                and cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out):
+            y = <cnp.ndarray> out
+        else:
+            raise ValueError(f"run: argument 'out' does not fit, expected a writable array of shape {self.result.shape} and "
+                             f"dtype {self.result.dtype}, laid out as run() returns it")
+        program = self.free.pop() if self.free else self._another()
+        try:
+            program.run((x,), [y])
+        finally:
+            self.free.append(program)
+        return y
+
+    cdef _another(self):
+        return Program(self.records, (self.example,), (self.result,), (), ())
+
+    cdef _laid_out(self, x):
+        """x with the layout of the example."""
+        x = np.asarray(x)
+        if x.shape != self.example.shape or x.dtype != self.example.dtype:
+            raise ValueError(f"run: argument 'x' has shape {x.shape} and dtype {x.dtype}, expected {self.example.shape} and "
+                             f"{self.example.dtype}; freeze the model for that")
+        y = np.empty_like(self.example)
+        y[...] = x
+        return y

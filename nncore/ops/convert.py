@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nncore._core import capture
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import DTYPES, TensorBase, wrap_array
@@ -115,7 +116,7 @@ def constant(value, dtype):
         array.flags.writeable = False
         if len(_constants) >= 1024:
             _constants.clear()
-        tensor = _constants[key] = wrap_array(array)
+        tensor = _constants[key] = wrap_array(capture.constant(array))
     return tensor
 
 

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
+from nncore._core import capture
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase
-from nncore.ops.convert import INT64, as_tensor, cast
+from nncore.ops.convert import INT64, as_tensor, cast, constant
 from nncore.ops.dims import contiguous_array, sum_to
 
 _copy, _gather_rows, _scatter_add_rows = (KERNELS[name] for name in ("copy", "gather_rows", "scatter_add_rows"))
@@ -107,7 +108,10 @@ def set_index(x, key, value):
     """x[key] = value, in place; both x and value get their gradients."""
     key = _key(key)
     array = x.array
-    value = cast(as_tensor(value), array.dtype)
+    if array.dtype.kind == "f" and type(value) in (int, float):
+        value = constant(value, array.dtype)
+    else:
+        value = cast(as_tensor(value), array.dtype)
     if not array.flags.writeable:
         raise ValueError("index: the tensor's memory is read-only")
     basic = _is_basic(key)
@@ -132,6 +136,7 @@ def set_index(x, key, value):
         if basic:
             _copy(source, out=to[_asview_of(key)])
         else:
+            capture.refuse("x[index] = value with an index array or a mask", "compute with nncore.where instead")
             to[key] = source
 
     def vjp(needs, dy):

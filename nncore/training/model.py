@@ -3,7 +3,10 @@
 import numpy as np
 
 from .. import io
+from .._core.program import Plan
 from .._core.tape import no_grad
+from .._tensor import Tensor
+from ..compiled import Captured
 from ..nn import Module
 from . import batches as batches_
 from . import optimizers
@@ -387,6 +390,40 @@ class Model(Module):
         ).nonempty()
         self._build(batches)
         return next(iter(batches))
+
+    def freeze(self, example):
+        """The forward pass in evaluation mode for one batch size, as one native call: `plan.run(x, out)`.
+
+        The plan sees later changes of the weights, but not of the model's structure.
+
+        Args:
+            example: a batch of the shape and dtype that the plan shall take; or the number of samples, for a model that
+                begins with a `Linear` layer.
+
+        Returns:
+            Plan: `run` gives the bits that the model gives, in any number of threads at once.
+
+        Raises:
+            CaptureError: the forward pass does something that cannot be replayed.
+
+        Example:
+            >>> import numpy as np, nncore
+            >>> from nncore import nn
+            >>> model = nncore.Model(nn.Linear(3, 2))
+            >>> plan = model.freeze(1)
+            >>> x = np.ones((1, 3), np.float32)
+            >>> bool(np.array_equal(plan.run(x), model.predict(x)))
+            True
+        """
+        if isinstance(example, (int, np.integer)):
+            features = next((m.in_features for m in self.modules() if hasattr(m, "in_features")), None)
+            if features is None:
+                raise ValueError("freeze: argument 'example' is a number; give a batch to a model without Linear layers")
+            example = np.zeros((int(example), features), self._dtype())
+        example = np.asarray(example)
+        with Mode(self, False), no_grad():
+            captured = Captured(lambda: self(Tensor(example)), (example,))
+        return Plan(captured, example)
 
     # ---- to look at and to keep ----
     def summary(self, input_shape=None, print_fn=print):

@@ -1,0 +1,328 @@
+"""Capture and replay: the same bits as eager, for every kind of layer and optimizer; refusals; caching; fit; freeze."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import nncore
+import nncore.nn.functional as F
+from nncore import nn, optim
+from nncore._core import plan
+from nncore._core.capture import CaptureError
+
+STEPS = 5
+
+
+def images(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+MODELS = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), (8, 6)),
+    "tanh, gelu": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 3)), (8, 6)),
+    "dropout": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.3), nn.Sigmoid(), nn.Linear(16, 3)), (8, 6)),
+    "batch norm": (lambda: nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.SiLU(), nn.Linear(16, 3)), (8, 6)),
+    "layer norm": (lambda: nn.Sequential(nn.Linear(6, 16), nn.LayerNorm(16), nn.Linear(16, 3)), (8, 6)),
+    "cnn": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4), nn.ReLU(),
+            nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3),
+        ),
+        (4, 2, 8, 8),
+    ),
+}  # fmt: skip
+OPTIMIZERS = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
+    "adamw": lambda p: optim.AdamW(p, lr=0.01),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
+}
+
+
+def training(model, optimizer):
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def run(make_model, make_optimizer, shape, compiled, threads=1):
+    """(losses, state, gradients) after a few steps on changing batches."""
+    before = nncore.get_num_threads()
+    nncore.set_num_threads(threads)
+    try:
+        nncore.manual_seed(3)
+        model = make_model()
+        optimizer = make_optimizer(model.parameters())
+        step = training(model, optimizer)
+        step = nncore.compile(step) if compiled else step
+        rng = np.random.default_rng(1)
+        losses = []
+        for _ in range(STEPS):
+            x, y = rng.standard_normal(shape).astype(np.float32), rng.integers(0, 3, shape[0])
+            losses.append(step(nncore.tensor(x), nncore.tensor(y)).item())
+        if compiled:
+            assert len(step.programs) == 1
+        state = [value.array.copy() for value in model.state_dict().values()]
+        return losses, state, [p.grad.array.copy() for p in model.parameters()], nncore.get_rng_state()
+    finally:
+        nncore.set_num_threads(before)
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_replay_gives_the_bits_of_eager(model, optimizer):
+    make_model, shape = MODELS[model]
+    eager = run(make_model, OPTIMIZERS[optimizer], shape, compiled=False)
+    for threads in (1, 2, 5) if optimizer == "adam" else (1,):
+        replayed = run(make_model, OPTIMIZERS[optimizer], shape, compiled=True, threads=threads)
+        assert replayed[0] == eager[0]
+        assert same(replayed[1], eager[1]) and same(replayed[2], eager[2])
+        assert replayed[3] == eager[3]
+
+
+def test_learning_rate_and_step_count_are_read_anew():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+        schedule = optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
+        step = training(model, optimizer)
+        step = nncore.compile(step) if compiled else step
+        x, y = images(5, 4), np.arange(5) % 3
+        for _ in range(6):
+            step(nncore.tensor(x), nncore.tensor(y))
+            schedule.step()
+        results.append((model.weight.array.copy(), optimizer.state[model.weight]["step"]))
+    assert np.array_equal(results[0][0], results[1][0]) and results[0][1] == results[1][1] == 6
+
+
+def test_what_a_step_depended_on_captures_anew():
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+    forward = nncore.compile(nncore.no_grad()(lambda x: model(x)))
+    x = nncore.tensor(images(5, 4))
+    model.eval()
+    still = forward(x).array
+    assert np.array_equal(forward(x).array, still)
+    model.train()
+    assert not np.array_equal(forward(x).array, still)
+    model.eval()
+    assert np.array_equal(forward(x).array, still)
+    model[2].weight.data = nncore.zeros(3, 8)
+    assert np.array_equal(forward(x).array, np.broadcast_to(model[2].bias.array, (5, 3)))
+    assert forward(nncore.tensor(images(2, 4))).shape == (2, 3)
+
+
+def test_a_frozen_parameter_stays_where_it_is():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    step = nncore.compile(training(model, optimizer))
+    x, y = nncore.tensor(images(5, 4)), nncore.tensor(np.arange(5) % 3)
+    step(x, y)
+    model[0].weight.requires_grad = False
+    before = model[0].weight.array.copy()
+    for _ in range(3):
+        step(x, y)
+    assert np.array_equal(model[0].weight.array, before)
+
+
+def test_a_parameter_group_that_changes_captures_anew():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+        step = training(model, optimizer)
+        step = nncore.compile(step) if compiled else step
+        x, y = nncore.tensor(images(5, 4)), nncore.tensor(np.arange(5) % 3)
+        for i in range(4):
+            optimizer.param_groups[0]["weight_decay"] = 0.1 * (i // 2)
+            step(x, y)
+        results.append(model.weight.array.copy())
+    assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [
+        (lambda x: x * x.sum().item(), "reading a tensor's values"),
+        (lambda x: x if x.sum() > 0 else -x, "reading a tensor's values"),
+        (lambda x: x + nncore.tensor(np.random.default_rng().random(3).astype(np.float32)), "made by Python"),
+        (lambda x: x * nncore.tensor(np.float32(x.array.sum())), "made by Python"),
+    ],
+)
+def test_what_cannot_be_captured_is_an_error(fn, message):
+    with pytest.raises(CaptureError, match=message):
+        nncore.compile(fn)(nncore.ones(3))
+    assert nncore.ones(2).sum().item() == 2  # the capture has ended
+
+
+def test_arguments_and_results_that_need_a_gradient_are_refused():
+    with pytest.raises(CaptureError, match="requires a gradient"):
+        nncore.compile(lambda x: x * 2)(nncore.ones(3, requires_grad=True))
+    weight = nncore.ones(3, requires_grad=True)
+    with pytest.raises(CaptureError, match="backward"):
+        nncore.compile(lambda x: x * weight)(nncore.ones(3))
+
+
+def test_labels_are_checked_in_every_replay():
+    model = nn.Linear(4, 3)
+    step = nncore.compile(training(model, optim.SGD(model.parameters(), lr=0.1)))
+    x = nncore.tensor(images(5, 4))
+    step(x, nncore.tensor(np.arange(5) % 3))
+    before = model.weight.array.copy()
+    with pytest.raises(ValueError, match="cross_entropy: argument 'target' holds 3"):
+        step(x, nncore.tensor(np.arange(5) % 4))
+    assert np.array_equal(model.weight.array, before)
+
+
+def test_results_are_new_and_arguments_may_be_the_same_array():
+    double = nncore.compile(lambda a, b: {"sum": a + b, "parts": (a * 2, [b])})
+    x = nncore.tensor([1.0, 2.0])
+    first = double(x, x)
+    second = double(nncore.tensor([5.0, 6.0]), x)
+    assert first["sum"].tolist() == [2.0, 4.0] and second["sum"].tolist() == [6.0, 8.0]
+    assert double(x, x)["parts"][0].tolist() == [2.0, 4.0]
+
+
+def test_the_cache_is_bounded():
+    fn = nncore.compile(lambda x: x * 2 + 1)
+    for n in range(1, 200):
+        assert fn(nncore.ones(n)).shape == (n,)
+    assert len(fn.programs) <= 64
+
+
+# ---- passes ----
+def captured_records(fn, *arrays):
+    from nncore.compiled import Captured
+
+    return Captured(lambda: fn(*map(nncore.Tensor, arrays)), arrays, passes=()).program.records
+
+
+def test_remove_dead_keeps_what_is_read():
+    def fn(x):
+        x.exp()
+        return x.sigmoid() + 1
+
+    records = plan.remove_dead(captured_records(fn, images(3)))
+    assert [record.fused for record in records] == [["sigmoid_forward"], ["add"]]
+
+
+def test_fuse_activations_needs_a_private_product():
+    weight = nncore.tensor(images(4, 3))
+    with nncore.no_grad():
+        fused = plan.fuse_activations(captured_records(lambda x: F.linear(x, weight).relu(), images(2, 3)))
+        assert [record.fused for record in fused] == [["linear_forward", "relu_forward"]]
+
+        def both(x):
+            y = F.linear(x, weight)
+            return y, y.relu()
+
+        assert len(plan.fuse_activations(captured_records(both, images(2, 3)))) == 2
+
+
+def test_lay_out_keeps_living_buffers_apart():
+    def fn(x):
+        a = x.exp()
+        b = a.sin()
+        return a + b * a
+
+    records = captured_records(fn, images(100))
+    plan.lay_out(records)
+    living = {}
+    for i, record in enumerate(records):
+        for o in record.operands:
+            if o.buffer.kind == "temporary":
+                living.setdefault(o.buffer, []).append(i)
+    spans = [(min(at), max(at), b.place, b.place + b.nbytes) for b, at in living.items()]
+    for i, (first, last, low, high) in enumerate(spans):
+        for other_first, other_last, other_low, other_high in spans[:i]:
+            assert last < other_first or other_last < first or high <= other_low or other_high <= low
+
+
+# ---- fit, freeze ----
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("model", MODELS)
+def test_fit_replays_with_the_bits_of_eager(model, shuffle):
+    make_model, (_, *shape) = MODELS[model]
+    x, y = images(45, *shape), np.arange(45) % 3
+    results = []
+    for eager in (True, False):
+        nncore.manual_seed(0)
+        m = nncore.Model(make_model())
+        m.compile("adam", nn.CrossEntropyLoss(), metrics=["accuracy"], run_eagerly=eager)
+        history = m.fit(x, y, epochs=3, batch_size=8, verbose=0, shuffle=shuffle, sample_weight=None)
+        assert (m.replay.reason is None) == (not eager)
+        results.append((history.history, [v.array for v in m.state_dict().values()], nncore.get_rng_state()))
+    assert results[0][0] == results[1][0] and results[0][2] == results[1][2]
+    assert same(results[0][1], results[1][1])
+
+
+def test_fit_stops_at_a_bad_label_after_the_last_whole_step():
+    x, y = images(40, 4), np.arange(40) % 3
+    y[37] = 7
+    states = []
+    for eager in (True, False):
+        nncore.manual_seed(0)
+        m = nncore.Model(nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)))
+        m.compile("sgd", nn.CrossEntropyLoss(), run_eagerly=eager)
+        with pytest.raises(ValueError, match="holds 7"):
+            m.fit(x, y, batch_size=8, verbose=0, shuffle=False)
+        states.append([v.array for v in m.state_dict().values()])
+    assert same(*states)
+
+
+def test_fit_falls_back_and_says_why():
+    m = nncore.Model(nn.Linear(4, 3))
+    m.compile("sgd", lambda y_true, y_pred: F.cross_entropy(y_pred, y_true) * (1 + 0 * y_pred.sum().item()))
+    m.fit(images(20, 4), np.arange(20) % 3, batch_size=8, verbose=0)
+    assert "reading a tensor's values" in str(m.replay.reason)
+
+
+def test_callbacks_see_every_batch():
+    seen = []
+
+    class Watch(nncore.training.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(batch)
+
+    m = nncore.Model(nn.Linear(4, 3))
+    m.compile("sgd", nn.CrossEntropyLoss())
+    m.fit(images(20, 4), np.arange(20) % 3, batch_size=8, epochs=2, verbose=0, callbacks=[Watch()])
+    assert seen == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_plan_runs_in_many_threads_at_once():
+    model = nncore.Model(nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)))
+    frozen = model.freeze(2)
+    inputs = [images(2, 6) * i for i in range(8)]
+    expected = [model.predict(x) for x in inputs]
+    wrong = []
+
+    def work(i):
+        out = np.empty((2, 3), np.float32)
+        for _ in range(200):
+            if not np.array_equal(frozen.run(inputs[i], out), expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    with pytest.raises(ValueError, match="shape"):
+        frozen.run(images(3, 6))
+    with pytest.raises(ValueError, match="out"):
+        frozen.run(inputs[0], np.empty((3, 3), np.float32))
