@@ -483,7 +483,7 @@ def _kernel_step(name, grads):
         return KernelCall(kernels.rmsprop_step, params, first, None, None, grads, 1e-3, 0.99, 1e-8, 0.0, 0.0, 0)
     decay, decoupled = (0.01, 1) if name == "AdamW" else (0.0, 0)
     arrays = params, first, second, None, grads
-    return KernelCall(kernels.adam_step, *arrays, 1e-3, 0.9, 0.999, 1e-8, decay, decoupled, 0, 2)
+    return KernelCall(kernels.adam_step, *arrays, 1e-3, 0.9, 0.999, 1e-8, decay, decoupled, 0, 0, 2)
 
 
 # ---- whole networks ----

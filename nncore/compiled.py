@@ -165,7 +165,7 @@ class Compiled:
 
     def explain(self):
         """A table of the calls of every program that has been captured, before and after planning."""
-        from nncore.explain import explain_program
+        from nncore._core.explain import explain_program
 
         return "\n\n".join(explain_program(c.program) for modes in self.programs.values() for c in modes)
 

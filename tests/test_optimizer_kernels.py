@@ -99,7 +99,7 @@ def run_adam(dtype, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, am
     params, m, v, largest = arrays(dtype, 0), zeros(dtype), zeros(dtype), zeros(dtype) if amsgrad else None
     for step in range(1, STEPS + 1):
         kernels.adam_step(
-            params, m, v, largest, arrays(dtype, step), lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step
+            params, m, v, largest, arrays(dtype, step), lr, beta1, beta2, eps, weight_decay, decoupled, 0, maximize, step
         )
     return params
 

@@ -32,11 +32,16 @@ LAYERS = (
     {"nncore"},  # the face: re-exports what stands below
     {"nn", "optim", "utils", "autograd", "cuda", "information"},
     {"data"},
+    {"compiled"},
     {"_tensor"},
     {"ops"},
     {"random", "kernels", "config", "_device"},
+    {"_core.explain"},
+    {"_core.program"},
+    {"_core.plan"},
     {"_core.tape"},
     {"_core.tensor"},
+    {"_core.capture"},
     {"_core.kernels"},
     {"_core"},
 )

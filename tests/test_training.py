@@ -118,7 +118,7 @@ def test_every_sample_once_per_epoch_in_a_new_order():
     recorder = Recorder()
     numbers = np.arange(20, dtype=np.float32).reshape(20, 1)
     nncore.manual_seed(1)
-    compiled(recorder).fit(numbers, numbers, batch_size=8, epochs=2, verbose=0)
+    compiled(recorder, run_eagerly=True).fit(numbers, numbers, batch_size=8, epochs=2, verbose=0)
     assert [len(batch) for batch in recorder.seen] == [8, 8, 4] * 2
     first, second = np.concatenate(recorder.seen[:3]), np.concatenate(recorder.seen[3:])
     assert sorted(first) == sorted(second) == list(range(20))
@@ -262,7 +262,7 @@ def test_epochs_and_steps():
     assert model.fit(X, Y, epochs=0, verbose=0).history == {}
     recorder = Recorder()
     numbers = np.arange(20, dtype=np.float32).reshape(20, 1)
-    compiled(recorder).fit(numbers, numbers, batch_size=4, steps_per_epoch=2, epochs=2, verbose=0)
+    compiled(recorder, run_eagerly=True).fit(numbers, numbers, batch_size=4, steps_per_epoch=2, epochs=2, verbose=0)
     assert [len(batch) for batch in recorder.seen] == [4] * 4
 
 

@@ -15,46 +15,46 @@ cdef extern from *:
     #include <stdlib.h>
 
     /* NumPy's allocations while the capture is on. The capture is one thread's, and so is NumPy's handler. */
-    static struct { uintptr_t *address; size_t count, room; } nn_log;
+    static struct { uintptr_t *address; size_t count, room; } allocations;
 
-    static void *nn_note(void *memory) {
-        if (memory && nn_log.count == nn_log.room) {
-            size_t room = nn_log.room ? 2 * nn_log.room : 1024;
-            void *grown = realloc(nn_log.address, room * sizeof(uintptr_t));
+    static void *noted(void *memory) {
+        if (memory && allocations.count == allocations.room) {
+            size_t room = allocations.room ? 2 * allocations.room : 1024;
+            void *grown = realloc(allocations.address, room * sizeof(uintptr_t));
             if (!grown) { free(memory); return NULL; }
-            nn_log.address = grown;
-            nn_log.room = room;
+            allocations.address = grown;
+            allocations.room = room;
         }
-        if (memory) nn_log.address[nn_log.count++] = (uintptr_t)memory;
+        if (memory) allocations.address[allocations.count++] = (uintptr_t)memory;
         return memory;
     }
-    static void *nn_log_malloc(void *context, size_t size) {
+    static void *log_malloc(void *context, size_t size) {
         (void)context;
-        return nn_note(malloc(size ? size : 1));
+        return noted(malloc(size ? size : 1));
     }
-    static void *nn_log_calloc(void *context, size_t count, size_t size) {
+    static void *log_calloc(void *context, size_t count, size_t size) {
         (void)context;
-        return nn_note(calloc(count ? count : 1, size ? size : 1));
+        return noted(calloc(count ? count : 1, size ? size : 1));
     }
-    static void *nn_log_realloc(void *context, void *memory, size_t size) {
+    static void *log_realloc(void *context, void *memory, size_t size) {
         (void)context;
-        return nn_note(realloc(memory, size ? size : 1));
+        return noted(realloc(memory, size ? size : 1));
     }
-    static void nn_log_free(void *context, void *memory, size_t size) {
+    static void log_free(void *context, void *memory, size_t size) {
         (void)context, (void)size;
         free(memory);
     }
-    static PyDataMem_Handler nn_log_handler = {
-        "nncore_capture", 1, {NULL, nn_log_malloc, nn_log_calloc, nn_log_realloc, nn_log_free}};
-    static PyObject *nn_log_capsule(void) { return PyCapsule_New(&nn_log_handler, "mem_handler", NULL); }
-    static void nn_log_clear(void) { free(nn_log.address); nn_log.address = NULL; nn_log.count = nn_log.room = 0; }
-    static size_t nn_log_count(void) { return nn_log.count; }
-    static uintptr_t nn_log_at(size_t i) { return nn_log.address[i]; }
+    static PyDataMem_Handler log_handler = {
+        "nncore_capture", 1, {NULL, log_malloc, log_calloc, log_realloc, log_free}};
+    static PyObject *log_capsule(void) { return PyCapsule_New(&log_handler, "mem_handler", NULL); }
+    static void log_clear(void) { free(allocations.address); allocations.address = NULL; allocations.count = allocations.room = 0; }
+    static size_t log_count(void) { return allocations.count; }
+    static uintptr_t log_at(size_t i) { return allocations.address[i]; }
     """
-    object nn_log_capsule()
-    void nn_log_clear()
-    size_t nn_log_count()
-    uintptr_t nn_log_at(size_t i)
+    object log_capsule()
+    void log_clear()
+    size_t log_count()
+    uintptr_t log_at(size_t i)
 
 cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object handler)
@@ -111,8 +111,8 @@ class Capture:
         if _capture is not None:
             raise CaptureError("capture: another one is on; captures run one after the other")
         _capture = self
-        nn_log_clear()
-        self._handler = PyDataMem_SetHandler(nn_log_capsule())
+        log_clear()
+        self._handler = PyDataMem_SetHandler(log_capsule())
         begin_calls(self.calls)
         return self
 
@@ -121,8 +121,8 @@ class Capture:
         cdef size_t i
         end_calls()
         PyDataMem_SetHandler(self._handler)
-        self.allocated = {nn_log_at(i) for i in range(nn_log_count())}
-        nn_log_clear()
+        self.allocated = {log_at(i) for i in range(log_count())}
+        log_clear()
         _capture = None
         for generator, (start, numbers) in self.generators.items():
             generator.drawn_in_capture(start, numbers)

@@ -255,6 +255,12 @@ cdef class Program:
             raise MemoryError("nncore: no scratch memory")
         raise ValueError(f"{self.records[self.program.failed].kernel.op}: {self.program.error.message.decode()}")
 
+    @property
+    def stopped_within(self):
+        """Whether the last run was refused in the middle of a step, when some records had run already."""
+        return 0 <= self.program.failed < self.program.count and \
+            self.program.records[self.program.failed].check_when == NN_CHECK_HERE
+
     cpdef int64_t run(self, tuple inputs, list outputs, int64_t steps=1, after=None) except -1:
         """Do the records `steps` times.
 

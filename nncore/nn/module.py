@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nncore._core.capture import guard, is_capturing, touch
+from nncore._core.capture import guard, is_capturing, refuse, touch
 from nncore._tensor import Tensor
 from nncore.nn.arguments import check_device
 from nncore.nn.hooks import BackwardHooks, add_hook
@@ -106,6 +106,7 @@ class Module:
             self._replace("_buffers", name, value, "buffer", "Tensor")
         else:
             if fields.get(name, fields) is not value:
+                refuse(f"{type(self).__name__}.{name} = ...", "keep what changes from call to call in a buffer, a Tensor")
                 touch()
             object.__setattr__(self, name, value)
 

@@ -19,6 +19,12 @@ from .replay import Replay
 from .summary import summary
 
 
+# Attributes that the forward pass does not depend on.
+_TRAINING = frozenset(
+    ("optimizer", "objective", "run_eagerly", "history", "replay", "epoch", "stop_training", "_callbacks", "_callback_states")
+)
+
+
 class Model(Module):
     """A Module that can be trained with one call. Subclass it like `nn.Module`, or wrap a module: `Model(module)`.
 
@@ -68,6 +74,13 @@ class Model(Module):
         self.stop_training = False
         self._callbacks = None
         self._callback_states = {}
+
+    def __getstate__(self):
+        return {**self.__dict__, "replay": None, "_callbacks": None}
+
+    def _configuration(self):
+        options, parts = super()._configuration()
+        return [option for option in options if option[0] not in _TRAINING], parts
 
     # ---- the module underneath ----
     def forward(self, *args, **kwargs):

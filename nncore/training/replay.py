@@ -175,7 +175,8 @@ class _Program:
         try:
             self.captured.run((), most, update)
         except ValueError:
-            replay.step.put_back(replay.backups)
+            if program.stopped_within:
+                replay.step.put_back(replay.backups)
             raise
         return seen
 
