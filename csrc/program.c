@@ -2,12 +2,12 @@
  *
  * Formula:  for step in first .. first + steps: counters; for record in records: kernel(args).
  * Shapes:   none; every block was checked when it was written down, and its sizes cannot change. Values can: a record
- *           whose kernel refuses values (labels, rows) is checked again, before any record of the step has run where the
- *           values were there before the step, else at its place.
+ *           whose kernel refuses values (labels, rows) is checked again, before any record of the step has run where
+ *           the values were there before the step, else at its place.
  * Parallel: the program is itself a kernel of one team, so threads are woken once for all steps. A record is shared by
  *           the team or belongs to rank 0; `wait` marks the records that need what another rank wrote before.
- * Numerics: those of the kernels. What changes from step to step (step count, position of the random numbers, cursor of
- *           the batch) is an integer in a block that moves by a fixed stride.
+ * Numerics: those of the kernels. What changes from step to step (step count, position of the random numbers, cursor
+ *           of the batch) is an integer in a block that moves by a fixed stride.
  * Source:   CUDA graphs (capture, instantiate, launch) for the idea.
  */
 #include <time.h>

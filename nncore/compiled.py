@@ -23,24 +23,32 @@ class Captured:
         fn: function without arguments that does the run.
         inputs: arrays that it uses and that later runs bring anew.
         cursors: see Program.
+        undo: function without arguments that takes back what a run that stopped in its middle has changed. Default: none.
 
     Attributes:
         result: what `fn` returned.
         program: the Program.
     """
 
-    def __init__(self, fn, inputs, cursors=(), passes=plan.PASSES):
+    def __init__(self, fn, inputs, cursors=(), passes=plan.PASSES, undo=None):
+        self.undo = undo
         capture = Capture()
         with capture:
-            result = fn()
-        self.names, leaves = _flatten(result)
+            self.result = fn()
+        try:
+            self._plan(capture, inputs, cursors, passes)
+        except CaptureError as error:
+            error.result = (self.result,)
+            raise
+
+    def _plan(self, capture, inputs, cursors, passes):
+        self.names, leaves = _flatten(self.result)
         for leaf in leaves:
             if leaf.node is not None and leaf.node.vjp is not None:
                 raise CaptureError(
                     "the function returns a tensor that backward() was not called on; call it inside, return tensor.detach(), "
                     "or run the function under no_grad()"
                 )
-        self.result = result
         self.versions = list(capture.versions)
         # (leaf, array its gradient must have at the start, None for no gradient, False for any; its gradient afterwards)
         self.gradients = [
@@ -51,7 +59,10 @@ class Captured:
         self.guards = capture.guards
         for leaf in capture.leaves:
             address = plan.bounds(leaf.array)[0]
-            if id(leaf.array) not in given and plan.root(leaf.array).__array_interface__["data"][0] not in capture.allocated:
+            if (
+                id(leaf.array) not in given
+                and plan.root(leaf.array).__array_interface__["data"][0] not in capture.allocated
+            ):
                 self.guards.append((functools.partial(_address, weakref.ref(leaf)), (address, leaf.requires_grad)))
         capture.leaves.clear()
         del leaf
@@ -80,7 +91,12 @@ class Captured:
         """Replay on arrays like those of the capture. Returns the arrays of the result, in order."""
         program = self.program
         outputs = program.new_outputs()
-        program.run(inputs, outputs, steps, after)
+        try:
+            program.run(inputs, outputs, steps, after)
+        except ValueError:
+            if program.stopped_within and self.undo is not None:
+                self.undo()
+            raise
         for version in self.versions:
             version.bump()
         for leaf, _, gradient in self.gradients:
@@ -133,27 +149,26 @@ def _unflatten(structure, arrays):
 class Compiled:
     """What `nncore.compile` returns: call it like the function. See there."""
 
-    def __init__(self, fn):
-        self.fn = fn
+    def __init__(self, fn, undo=None):
+        self.fn, self.undo = fn, undo
         self.programs = OrderedDict()
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         functools.update_wrapper(self, fn)
 
     def __call__(self, *args, **kwargs):
+        """The function's result for these arguments."""
         if is_capturing():  # part of a larger one
             return self.fn(*args, **kwargs)
         arrays = []
         key = (_key(args, arrays), _key(kwargs, arrays) if kwargs else None, is_grad_enabled())
-        with self._lock:
-            captured = self.programs.get(key)
-            if captured is not None:
-                for candidate in captured:
-                    if candidate.is_valid():
-                        return candidate.rebuilt(candidate.run(tuple(arrays)))
+        with self.lock:
+            for candidate in self.programs.get(key, ()):
+                if candidate.is_valid():
+                    return candidate.rebuilt(candidate.run(tuple(arrays)))
             return self._capture(key, args, kwargs, arrays)
 
     def _capture(self, key, args, kwargs, arrays):
-        fresh = Captured(lambda: self.fn(*_wrapped(args), **_wrapped(kwargs)), arrays)
+        fresh = Captured(lambda: self.fn(*_wrapped(args), **_wrapped(kwargs)), arrays, undo=self.undo)
         result, fresh.result = fresh.result, None
         modes = self.programs.setdefault(key, [])
         modes.insert(0, fresh)
@@ -168,6 +183,41 @@ class Compiled:
         from nncore._core.explain import explain_program
 
         return "\n\n".join(explain_program(c.program) for modes in self.programs.values() for c in modes)
+
+
+class Patient(Compiled):
+    """A compiled function that never fails to be one: what cannot be captured runs in Python, and so does what is new.
+
+    Arguments of a kind that comes once are not worth a capture: their first call runs in Python. So does a call while
+    another thread is in the function. A function that raises must have left everything as it was.
+
+    Attributes:
+        reason: why calls run in Python, a CaptureError or None.
+    """
+
+    def __init__(self, fn, undo=None):
+        super().__init__(fn, undo)
+        self.reason, self.seen = None, OrderedDict()
+
+    def __call__(self, *args):
+        """The function's result for these arguments."""
+        if self.reason is not None or not self.lock.acquire(blocking=False):
+            return self.fn(*args)
+        try:
+            return super().__call__(*args)
+        except CaptureError as error:
+            self.reason = error
+            return self.fn(*args) if error.result is None else error.result[0]
+        finally:
+            self.lock.release()
+
+    def _capture(self, key, args, kwargs, arrays):
+        if key in self.seen or key in self.programs:
+            return super()._capture(key, args, kwargs, arrays)
+        self.seen[key] = None
+        if len(self.seen) > CACHE:
+            self.seen.popitem(last=False)
+        return self.fn(*args)
 
 
 def _wrapped(value):
@@ -205,7 +255,9 @@ def _key(value, arrays):
     try:
         hash(value)
     except TypeError:
-        raise CaptureError(f"an argument is a {type(value).__name__}; expected tensors, arrays, numbers, strings and the like") from None
+        raise CaptureError(
+            f"an argument is a {type(value).__name__}; expected tensors, arrays, numbers, strings and the like"
+        ) from None
     return type(value), value
 
 

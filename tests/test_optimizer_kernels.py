@@ -99,7 +99,20 @@ def run_adam(dtype, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, am
     params, m, v, largest = arrays(dtype, 0), zeros(dtype), zeros(dtype), zeros(dtype) if amsgrad else None
     for step in range(1, STEPS + 1):
         kernels.adam_step(
-            params, m, v, largest, arrays(dtype, step), lr, beta1, beta2, eps, weight_decay, decoupled, 0, maximize, step
+            params,
+            m,
+            v,
+            largest,
+            arrays(dtype, step),
+            lr,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            decoupled,
+            0,
+            maximize,
+            step,
         )
     return params
 
@@ -177,7 +190,9 @@ def test_one_call_for_all_is_one_call_for_each():
     apart, grads = arrays(np.float32, 0), arrays(np.float32, 1)
     kernels.adam_step(together, m, v, None, grads, 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
     for p, g in zip(apart, grads):
-        kernels.adam_step([p], [np.zeros_like(p)], [np.zeros_like(p)], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
+        kernels.adam_step(
+            [p], [np.zeros_like(p)], [np.zeros_like(p)], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1
+        )
     for a, b in zip(together, apart):
         assert a.tobytes() == b.tobytes()
 

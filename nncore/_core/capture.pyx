@@ -7,6 +7,8 @@ that a kernel reads, that was made during the capture, and that neither a kernel
 from libc.stdint cimport uintptr_t
 from nncore._core.kernels cimport begin_calls, capturing, end_calls
 
+import threading
+
 from nncore._core.kernels import LiveFloat, LiveInt
 
 cdef extern from *:
@@ -63,11 +65,18 @@ cdef extern from "numpy/arrayobject.h":
 _import_array()
 
 cdef object _capture = None
+_turn = threading.RLock()  # one capture at a time, in one thread
 cdef long long _configuration = 0
 
 
 class CaptureError(RuntimeError):
-    """Something in a captured function cannot be replayed; the message says what, and what to do."""
+    """Something in a captured function cannot be replayed; the message says what, and what to do.
+
+    Attributes:
+        result: what the function returned, if it ran to its end, in a tuple of one; else None.
+    """
+
+    result = None
 
 
 class Live:
@@ -108,8 +117,10 @@ class Capture:
 
     def __enter__(self):
         global _capture
+        _turn.acquire()
         if _capture is not None:
-            raise CaptureError("capture: another one is on; captures run one after the other")
+            _turn.release()
+            raise CaptureError("capture: another one is on in this thread")
         _capture = self
         log_clear()
         self._handler = PyDataMem_SetHandler(log_capsule())
@@ -124,6 +135,7 @@ class Capture:
         self.allocated = {log_at(i) for i in range(log_count())}
         log_clear()
         _capture = None
+        _turn.release()
         for generator, (start, numbers) in self.generators.items():
             generator.drawn_in_capture(start, numbers)
 

@@ -106,7 +106,9 @@ class Module:
             self._replace("_buffers", name, value, "buffer", "Tensor")
         else:
             if fields.get(name, fields) is not value:
-                refuse(f"{type(self).__name__}.{name} = ...", "keep what changes from call to call in a buffer, a Tensor")
+                refuse(
+                    f"{type(self).__name__}.{name} = ...", "keep what changes from call to call in a buffer, a Tensor"
+                )
                 touch()
             object.__setattr__(self, name, value)
 

@@ -28,7 +28,11 @@ class ParamGroup(dict):
 
     def options(self):
         """All but the learning rate."""
-        return [(name, [id(p) for p in value] if name == "params" else value) for name, value in self.items() if name != "lr"]
+        return [
+            (name, [id(p) for p in value] if name == "params" else value)
+            for name, value in self.items()
+            if name != "lr"
+        ]
 
 
 class Optimizer:

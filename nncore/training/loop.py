@@ -1,8 +1,15 @@
 """The pieces of the training loop: what is minimised and measured, one step, one pass over the batches."""
 
+import numpy as np
+
 from .. import random
+from .._core.capture import configuration
+from .._core.kernels import KERNELS
 from .._core.tape import no_grad
+from ..compiled import Patient
 from . import losses, metrics
+
+_copy = KERNELS["copy"]
 
 
 class Objective:
@@ -102,40 +109,53 @@ class TrainingStep:
 
     Args:
         model: the Model, built and compiled.
+
+    Attributes:
+        step: `compute`, replayed where that is possible.
     """
 
     def __init__(self, model):
         self.model = model
         self.objective = model.objective
         self.optimizer = model.optimizer
-        self.regularized = regularized_modules(model)
-        self.buffers = list(model.buffers())
+        self.step = self.compute if model.run_eagerly else Patient(self.compute, self.put_back)
+        self.refresh()
+
+    def refresh(self):
+        """Look at the model again: which buffers and regularizers it has."""
+        self.configuration = configuration()
+        self.regularized = regularized_modules(self.model)
+        self.buffers = list(self.model.buffers())
+        self.backups = [np.empty_like(buffer.array) for buffer in self.buffers]
 
     def run(self, inputs, y, weight):
         """One step; adds the batch to the objective's logs."""
-        buffers = [buffer.array.copy("K") for buffer in self.buffers]
-        generator = random.get_rng_state()
-        try:
-            loss, outputs = self.compute(inputs, y, weight)
-        except BaseException:
-            self.put_back(buffers)
-            random.set_rng_state(generator)
-            raise
+        loss, outputs = self.step(inputs, y, weight)
         self.objective.update(float(loss.array), y.array, outputs.array, weight)
 
     def compute(self, inputs, y, weight):
         """The step itself. Returns (loss, outputs)."""
-        self.optimizer.zero_grad()
-        outputs = self.model(*inputs)
-        loss = self.objective.loss_of(outputs, y, weight, self.regularized)
-        loss.backward()
-        self.optimizer.step()
+        if configuration() != self.configuration:
+            self.refresh()
+        for buffer, backup in zip(self.buffers, self.backups, strict=True):
+            _copy(buffer.array, out=backup)
+        generator = random.get_rng_state()
+        try:
+            self.optimizer.zero_grad()
+            outputs = self.model(*inputs)
+            loss = self.objective.loss_of(outputs, y, weight, self.regularized)
+            loss.backward()
+            self.optimizer.step()
+        except BaseException:
+            self.put_back()
+            random.set_rng_state(generator)
+            raise
         return loss, outputs
 
-    def put_back(self, values):
-        """Set the buffers of the model to earlier values, arrays in their order."""
-        for buffer, array in zip(self.buffers, values, strict=True):
-            buffer.array[...] = array
+    def put_back(self):
+        """Set the buffers of the model to what they were before the step."""
+        for buffer, backup in zip(self.buffers, self.backups, strict=True):
+            buffer.array[...] = backup
 
 
 class EvaluationStep:
@@ -148,13 +168,22 @@ class EvaluationStep:
     def __init__(self, model):
         self.model = model
         self.objective = model.objective
-        self.regularized = regularized_modules(model)
+        self.step = self.compute if model.run_eagerly else Patient(self.compute)
+
+    def compute(self, inputs, y, weight):
+        """Returns (loss, outputs)."""
+        generator = random.get_rng_state()
+        try:
+            with no_grad():
+                outputs = self.model(*inputs)
+                return self.objective.loss_of(outputs, y, weight, regularized_modules(self.model)), outputs
+        except BaseException:
+            random.set_rng_state(generator)
+            raise
 
     def run(self, inputs, y, weight):
         """One batch; adds it to the objective's logs."""
-        with no_grad():
-            outputs = self.model(*inputs)
-            loss = self.objective.loss_of(outputs, y, weight, self.regularized)
+        loss, outputs = self.step(inputs, y, weight)
         self.objective.update(float(loss.array), y.array, outputs.array, weight)
 
 

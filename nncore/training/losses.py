@@ -9,8 +9,7 @@ import inspect
 import numpy as np
 
 from .. import nn, ops
-from .._tensor import Tensor
-from ..ops.convert import as_tensor
+from ..ops.convert import as_tensor, cast
 
 EPSILON = 1e-7  # probabilities are held in [EPSILON, 1 - EPSILON] before the logarithm, as in Keras
 
@@ -73,10 +72,10 @@ def reduce(losses, sample_weight=None, reduction="mean"):
         reduction: one of `REDUCTIONS`. The mean divides by the number of losses, not by the sum of the weights.
     """
     if sample_weight is not None:
-        weight = np.asarray(sample_weight.array if isinstance(sample_weight, Tensor) else sample_weight, losses.dtype)
+        weight = cast(as_tensor(sample_weight), losses.dtype)
         if weight.ndim > losses.ndim or weight.shape != losses.shape[: weight.ndim]:
             raise ValueError(f"loss: argument 'sample_weight' has shape {weight.shape}, expected ({losses.shape[0]},)")
-        losses = losses * Tensor(weight.reshape(weight.shape + (1,) * (losses.ndim - weight.ndim)))
+        losses = losses * weight.reshape(weight.shape + (1,) * (losses.ndim - weight.ndim))
     if reduction in ("sum_over_batch_size", "mean"):
         return losses.mean()
     return losses.sum() if reduction == "sum" else losses

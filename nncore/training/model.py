@@ -6,7 +6,7 @@ from .. import io
 from .._core.program import Plan
 from .._core.tape import no_grad
 from .._tensor import Tensor
-from ..compiled import Captured
+from ..compiled import Captured, Patient
 from ..nn import Module
 from . import batches as batches_
 from . import optimizers
@@ -18,10 +18,20 @@ from .progress import Progress, verbosity
 from .replay import Replay
 from .summary import summary
 
-
 # Attributes that the forward pass does not depend on.
 _TRAINING = frozenset(
-    ("optimizer", "objective", "run_eagerly", "history", "replay", "epoch", "stop_training", "_callbacks", "_callback_states")
+    (
+        "optimizer",
+        "objective",
+        "run_eagerly",
+        "history",
+        "replay",
+        "epoch",
+        "stop_training",
+        "_callbacks",
+        "_callback_states",
+        "_steps",
+    )
 )
 
 
@@ -74,9 +84,16 @@ class Model(Module):
         self.stop_training = False
         self._callbacks = None
         self._callback_states = {}
+        self._steps = {}
 
     def __getstate__(self):
-        return {**self.__dict__, "replay": None, "_callbacks": None}
+        return {**self.__dict__, "replay": None, "_callbacks": None, "_steps": {}}
+
+    def __setattr__(self, name, value):
+        if name in _TRAINING:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _configuration(self):
         options, parts = super()._configuration()
@@ -121,6 +138,7 @@ class Model(Module):
         self.objective = Objective(loss, metrics, weighted_metrics)
         self.optimizer = optimizer
         self.run_eagerly = run_eagerly
+        self._steps.clear()
         self._bind_optimizer()
 
     @property
@@ -131,6 +149,18 @@ class Model(Module):
     def _require_compiled(self, op):
         if self.objective is None:
             raise RuntimeError(f"{op}: the model has no loss and optimizer yet; call compile first")
+
+    def _step(self, kind):
+        """The TrainingStep ("train"), EvaluationStep ("test") or forward pass ("predict"), with what was captured of it."""
+        step = self._steps.get(kind)
+        if step is None:
+            if kind == "predict":
+                step = no_grad()(self.__call__)
+                step = step if self.run_eagerly else Patient(step)
+            else:
+                step = (TrainingStep if kind == "train" else EvaluationStep)(self)
+            self._steps[kind] = step
+        return step
 
     def _is_built(self):
         return all(getattr(module, "built", True) for module in self.modules())
@@ -249,7 +279,7 @@ class Model(Module):
         self.stop_training = False
         self.epoch = initial_epoch
         self._callbacks = callbacks
-        step, width = TrainingStep(self), len(str(epochs))
+        step, width = self._step("train"), len(str(epochs))
         in_memory = isinstance(batches, batches_.ArrayBatches)
         replay = self.replay = Replay(step, batches, self.run_eagerly) if in_memory else None
         logs = {}
@@ -289,7 +319,7 @@ class Model(Module):
     def _evaluate(self, batches, callbacks, progress=None):
         with Mode(self, False):
             callbacks.call("on_test_begin", {})
-            logs = run_pass(EvaluationStep(self), batches, "test", callbacks, progress=progress)
+            logs = run_pass(self._step("test"), batches, "test", callbacks, progress=progress)
             callbacks.call("on_test_end", logs)
         return logs
 
@@ -350,17 +380,18 @@ class Model(Module):
         callbacks = CallbackList(callbacks, self, {"steps": batches.steps, "verbose": progress.mode})
         parts = []
         try:
-            with Mode(self, False), no_grad():
+            with Mode(self, False):
+                forward = self._step("predict")
                 callbacks.call("on_predict_begin", {})
                 progress.begin("Predict", batches.steps)
                 for number, (inputs, _, _) in enumerate(batches):
                     callbacks.call("on_predict_batch_begin", number, {})
-                    parts.append(_arrays(self(*inputs)))
+                    parts.append(_arrays(forward(*inputs)))
                     callbacks.call("on_predict_batch_end", number, {})
                     progress.advance()
                 progress.end({})
                 if not parts:
-                    parts.append(_arrays(self(*batches.first_inputs())))
+                    parts.append(_arrays(forward(*batches.first_inputs())))
                 callbacks.call("on_predict_end", {})
         finally:
             progress.close()
@@ -381,7 +412,7 @@ class Model(Module):
         batch = self._one_batch("train_on_batch", x, y, sample_weight, class_weight)
         with Interrupts(held=True), Mode(self, True):
             self.objective.reset()
-            TrainingStep(self).run(*batch)
+            self._step("train").run(*batch)
         return _result(self.objective.logs(), return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
@@ -389,7 +420,7 @@ class Model(Module):
         batch = self._one_batch("test_on_batch", x, y, sample_weight, None)
         with Mode(self, False):
             self.objective.reset()
-            EvaluationStep(self).run(*batch)
+            self._step("test").run(*batch)
         return _result(self.objective.logs(), return_dict)
 
     def predict_on_batch(self, x):
@@ -431,7 +462,9 @@ class Model(Module):
         if isinstance(example, (int, np.integer)):
             features = next((m.in_features for m in self.modules() if hasattr(m, "in_features")), None)
             if features is None:
-                raise ValueError("freeze: argument 'example' is a number; give a batch to a model without Linear layers")
+                raise ValueError(
+                    "freeze: argument 'example' is a number; give a batch to a model without Linear layers"
+                )
             example = np.zeros((int(example), features), self._dtype())
         example = np.asarray(example)
         with Mode(self, False), no_grad():

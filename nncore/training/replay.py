@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .. import random
 from .._core.capture import CaptureError
 from .._core.kernels import KERNELS
 from .._tensor import Tensor
@@ -50,12 +49,12 @@ class Replay:
     def __init__(self, step, batches, eager=False):
         self.step, self.batches = step, batches
         self.order = np.empty(batches.samples, np.int64) if batches.shuffle else None
-        self.backups = [np.empty_like(buffer.array) for buffer in step.buffers]
         self.programs = {}  # batch size -> _Program
         self.reason = CaptureError("the model was compiled with run_eagerly=True") if eager else None
-        weight = None if batches.weight is None else batches.weight.astype(batches.dtype)
         try:
-            self.rows = [None if a is None else _Rows(a, batches.shuffle) for a in (*batches.inputs, batches.y, weight)]
+            self.rows = [
+                None if a is None else _Rows(a, batches.shuffle) for a in (*batches.inputs, batches.y, batches.weight)
+            ]
         except CaptureError as error:
             self.reason = error
 
@@ -117,13 +116,10 @@ class _Program:
         self.replay, self.size = replay, size
         self.cursors = [(window, window.strides[0] * size) for window in replay.windows(first, size)]
         self.losses = self.captured = self.reason = None
-        generator = random.get_rng_state()
         try:
-            self.captured = Captured(self._step, (), self.cursors)
-        except BaseException as error:
-            if self.losses is None:  # the step was not done
-                random.set_rng_state(generator)
-            if self.losses is None or not isinstance(error, CaptureError):
+            self.captured = Captured(self._step, (), self.cursors, undo=replay.step.put_back)
+        except CaptureError as error:
+            if error.result is None:  # the step was not done
                 raise
             self.reason = error
         self._update(first, 0, 1)
@@ -135,20 +131,18 @@ class _Program:
         if replay.order is not None:
             windows = iter([self.cursors[0][0]] * len(replay.rows))
         *inputs, y, weight = [None if rows is None else rows.batch(next(windows)) for rows in replay.rows]
-        for buffer, backup in zip(step.buffers, replay.backups, strict=True):
-            _copy(buffer.array, out=backup)
-        try:
-            loss, outputs = step.compute(tuple(map(self._tensor, inputs)), self._tensor(y), weight)
-        except BaseException:
-            step.put_back(replay.backups)
-            raise
+        loss, outputs = step.compute(tuple(map(self._tensor, inputs)), self._tensor(y), weight)
         room = max(1, min(KEPT_STEPS, KEPT_BYTES // max(1, outputs.array.nbytes)))
         self.losses = self._kept(loss.array.reshape(1), room)
         keeps = step.objective.metrics or step.objective.weighted_metrics
         self.outputs = self._kept(outputs.array, room) if keeps else None
 
     def _tensor(self, array):
-        return array if array is None else cast(Tensor(array), self.replay.batches.dtype if array.dtype.kind == "f" else array.dtype)
+        return (
+            array
+            if array is None
+            else cast(Tensor(array), self.replay.batches.dtype if array.dtype.kind == "f" else array.dtype)
+        )
 
     def _kept(self, array, room):
         """A copy of `array` at the head of an array that has `room` times as many rows."""
@@ -172,12 +166,7 @@ class _Program:
             seen = done
             return after(done)
 
-        try:
-            self.captured.run((), most, update)
-        except ValueError:
-            if program.stopped_within:
-                replay.step.put_back(replay.backups)
-            raise
+        self.captured.run((), most, update)
         return seen
 
     def _update(self, first, begin, end):
