@@ -343,10 +343,10 @@ REDUCTIONS = {
     "amin": (lambda x, axis, out: np.min(x, axis=axis, out=out), "min"),
     "argmax": (lambda x, axis, out: np.argmax(x, axis=axis, out=out), "argmax"),
     "argmin": (lambda x, axis, out: np.argmin(x, axis=axis, out=out), "argmin"),
-    "mean": (lambda x, axis, out: np.mean(x, axis=axis, out=out), None),
+    "mean": (lambda x, axis, out: np.mean(x, axis=axis, out=out), "mean"),
     "var": (lambda x, axis, out: np.var(x, axis=axis, ddof=1, out=out), None),
     "std": (lambda x, axis, out: np.std(x, axis=axis, ddof=1, out=out), None),
-    "logsumexp": (_logsumexp, None),
+    "logsumexp": (_logsumexp, "logsumexp"),
     "norm": (lambda x, axis, out: np.sqrt(np.dot(x.ravel(), x.ravel()), out=out), None),
 }
 
@@ -372,12 +372,13 @@ def reduction(name, shape, axis):
     return with_torch(Contest(run, bytes=4.0 * x.size, atol=1e-3), by_torch, x)
 
 
-def max_along(rows, cols):
-    """The largest of each row and where it stands."""
-    x, z, index = normal(rows, cols), empty(rows), np.empty(rows, np.int64)
-    tensor = nncore.from_numpy(x)
+def along(name, axis, rows, cols):
+    """The largest or smallest of each row or column and where it stands."""
+    x, argname = normal(rows, cols), f"arg{name}"
+    z = getattr(np, name)(x, axis=axis)
+    index, tensor = np.empty(z.shape, np.int64), nncore.from_numpy(x)
     run = {
-        "numpy": lambda: (np.max(x, axis=1, out=z), np.argmax(x, axis=1, out=index)),
-        "nncore": lambda: tuple(tensor.max(1)),
+        "numpy": lambda: (getattr(np, name)(x, axis=axis, out=z), getattr(np, argname)(x, axis=axis, out=index)),
+        "nncore": lambda: tuple(getattr(tensor, name)(axis)),
     }
-    return with_torch(Contest(run, bytes=4.0 * x.size), lambda torch, t: tuple(t.max(1)), x)
+    return with_torch(Contest(run, bytes=4.0 * x.size), lambda torch, t: tuple(getattr(t, name)(axis)), x)

@@ -342,18 +342,18 @@ def softmax_forward(rows, cols):
     return with_torch(contest, lambda torch, t: torch.softmax(t, -1), x)
 
 
-def softmax_first(rows, cols):
-    """exp(x - max) / sum, per column."""
-    x, z, row = normal(rows, cols), empty(rows, cols), empty(1, cols)
-    tensor = nncore.from_numpy(x)
+def softmax_first(name, rows, cols):
+    """softmax or its logarithm, per column."""
+    x, z, e, row = normal(rows, cols), empty(rows, cols), empty(rows, cols), empty(1, cols)
+    tensor, op = nncore.from_numpy(x), getattr(F, name)
 
     def by_numpy():
-        np.max(x, axis=0, keepdims=True, out=row)
-        np.exp(np.subtract(x, row, out=z), out=z)
-        return np.divide(z, np.sum(z, axis=0, keepdims=True, out=row), out=z)
+        np.subtract(x, np.max(x, axis=0, keepdims=True, out=row), out=z)
+        np.sum(np.exp(z, out=e), axis=0, keepdims=True, out=row)
+        return np.divide(e, row, out=e) if name == "softmax" else np.subtract(z, np.log(row, out=row), out=z)
 
-    contest = Contest({"numpy": by_numpy, "nncore": lambda: F.softmax(tensor, 0)}, bytes=8.0 * x.size)
-    return with_torch(contest, lambda torch, t: torch.softmax(t, 0), x)
+    contest = Contest({"numpy": by_numpy, "nncore": lambda: op(tensor, 0)}, bytes=8.0 * x.size)
+    return with_torch(contest, lambda torch, t: getattr(torch, name)(t, 0), x)
 
 
 def softmax_backward(rows, cols):
@@ -406,16 +406,20 @@ def log_softmax_backward(rows, cols):
 def cross_entropy(rows, cols):
     """The mean cross-entropy of class indices and its gradient, as a training step needs both."""
     x, target = normal(rows, cols), np.random.default_rng(1).integers(0, cols, rows)
-    dx, z, number, mean = empty(rows, cols), empty(rows, cols), np.arange(rows), np.full(rows, 1 / rows, np.float32)
-    losses, logsumexp = np.empty((2, rows), np.float32)
+    z, number = empty(rows, cols), np.arange(rows)
+    outs = *np.empty((3, rows), np.float32), empty(), empty(rows, cols)
+    tensor, classes = nncore.from_numpy(x).requires_grad_(), nncore.from_numpy(target)
 
-    def by_nncore():
-        kernels.cross_entropy_forward(x, target, None, 0.0, -100, out=(losses, logsumexp))
-        kernels.cross_entropy_backward(mean, x, logsumexp, target, None, 0.0, -100, out=dx)
-        return losses.mean(), dx
+    def eager():
+        value = F.cross_entropy(tensor, classes)
+        return value, *nncore.autograd.grad(value, [tensor])
 
-    run = {"numpy": lambda: (softmax_cross_entropy(x, target, number, z), z), "nncore": by_nncore}
-    contest = Contest(run, bytes=12.0 * x.size)
+    run = {
+        "numpy": lambda: (softmax_cross_entropy(x, target, number, z), z),
+        "nncore": lambda: kernels.cross_entropy_forward(x, target, None, 0.0, -100, out=outs)[3:],
+        "nncore eager": eager,
+    }
+    contest = Contest(run, bytes=8.0 * x.size)
     if peers.has("torch"):
         import torch
 
@@ -459,20 +463,37 @@ def cross_entropy_variant(rows, cols, reduction="none", smoothing=0.0, weighted=
     )
 
 
-def nll_loss(rows, cols):
-    """The mean of -x at the target."""
+def nll_loss(rows, cols, weighted=False):
+    """The mean of -x at the target; weighted: each loss, times the weight of its class."""
     x, target, number = normal(rows, cols), np.random.default_rng(1).integers(0, cols, rows), np.arange(rows)
-    tensors = nncore.from_numpy(x), nncore.from_numpy(target)
-    run = {"numpy": lambda: -x[number, target].mean(), "nncore": lambda: F.nll_loss(*tensors)}
-    contest = Contest(run, bytes=12.0 * rows)
-    return with_torch(contest, lambda torch, a, t: torch.nn.functional.nll_loss(a, t), x, target)
+    weight = np.random.default_rng(2).random(cols, dtype=np.float32)
+    arrays, options = ((x, target, weight), {"reduction": "none"}) if weighted else ((x, target), {})
+    tensors = [nncore.from_numpy(a) for a in arrays]
+
+    def by_numpy():
+        picked = x[number, target]
+        return -picked * weight[target] if weighted else -picked.mean()
+
+    contest = Contest({"numpy": by_numpy, "nncore": lambda: F.nll_loss(*tensors, **options)}, bytes=12.0 * rows)
+    return with_torch(contest, lambda torch, *t: torch.nn.functional.nll_loss(*t, **options), *arrays)
+
+
+def one_hot(rows, cols):
+    """1 at the class of each row, int64."""
+    target, unit = np.random.default_rng(1).integers(0, cols, rows), np.eye(cols, dtype=np.int64)
+    z, tensor = np.empty((rows, cols), np.int64), nncore.from_numpy(target)
+    run = {
+        "numpy": lambda: np.take(unit, target, axis=0, out=z, mode="clip"),
+        "nncore": lambda: F.one_hot(tensor, cols),
+    }
+    return with_torch(Contest(run, bytes=8.0 * z.size), lambda torch, t: torch.nn.functional.one_hot(t, cols), target)
 
 
 def soft_cross_entropy(rows, cols):
     """losses = -sum target log softmax(x), per row."""
     x, z = normal(rows, cols), empty(rows, cols)
     target = kernels.softmax_forward(normal(rows, cols, seed=1))
-    losses, logsumexp = np.empty((2, rows), np.float32)
+    outs = tuple(np.empty((3, rows), np.float32))
 
     def by_numpy():
         np.subtract(x, x.max(axis=1, keepdims=True), out=z)
@@ -481,7 +502,7 @@ def soft_cross_entropy(rows, cols):
 
     run = {
         "numpy": by_numpy,
-        "nncore": lambda: kernels.soft_cross_entropy_forward(x, target, None, out=(losses, logsumexp))[0],
+        "nncore": lambda: kernels.soft_cross_entropy_forward(x, target, None, out=outs)[0],
     }
     contest = Contest(run, bytes=8.0 * x.size)
 

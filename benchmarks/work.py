@@ -42,7 +42,8 @@ def contest(
         numpy: function without arguments.
         jax: function (jax, *arrays).
         onnx: (name of the operator, attributes); the first array is its input, the others are its weights.
-        gradient: of the result; tensors then go forward and backward, to the gradients of all that are of its dtype.
+        gradient: of the result, or 1 (what backward() starts with); tensors then go forward and backward, to the
+            gradients of all that are of its dtype.
         nhwc: whether torch takes part in channels last, too.
         keep: whether torch gets arrays that lie in memory as they are here, not C-contiguous ones.
     """
@@ -74,7 +75,7 @@ def _on_tensors(library, call, tensors, gradient):
     dtype = library.float32
     tensors = [t.requires_grad_() if t.dtype == dtype else t for t in tensors]
     inputs = [t for t in tensors if t.dtype == dtype]
-    dy = library.from_numpy(gradient)
+    dy = None if gradient.ndim == 0 else library.from_numpy(gradient)
     return lambda: library.autograd.grad(call(library, *tensors), inputs, dy)
 
 

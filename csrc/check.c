@@ -242,6 +242,20 @@ bool nn_check_output(const nn_kernel_info *info, int field, const nn_array *arra
 }
 
 /* ---- the check column ---- */
+static bool check_something(int64_t outer, int64_t n, int64_t inner, nn_error *error) {
+    if (n == 0 && outer > 0 && inner > 0)
+        return fail(error,
+                    "argument 'x' has shape (%" PRId64 ", 0, %" PRId64 "), expected at least one element to reduce",
+                    outer, inner);
+    return true;
+}
+
+bool nn_check_along(void *args, nn_error *error) {
+    const nn_max_along_args *a = args;
+    _Static_assert(offsetof(nn_max_along_args, inner) == offsetof(nn_min_along_args, inner), "one check for both");
+    return check_something(a->outer, a->n, a->inner, error);
+}
+
 bool nn_check_reduce(void *args, nn_error *error) {
     const nn_max_args *a = args;
 #define SAME_FIELDS(other)                                                                                             \
@@ -250,11 +264,7 @@ bool nn_check_reduce(void *args, nn_error *error) {
     SAME_FIELDS(nn_argmax_args);
     SAME_FIELDS(nn_argmin_args);
 #undef SAME_FIELDS
-    if (a->n == 0 && a->outer > 0 && a->inner > 0)
-        return fail(error,
-                    "argument 'x' has shape (%" PRId64 ", 0, %" PRId64 "), expected at least one element to reduce",
-                    a->outer, a->inner);
-    return true;
+    return check_something(a->outer, a->n, a->inner, error);
 }
 
 static bool check_range(const char *name, const int64_t *index, int64_t n, int64_t limit, const int64_t *ignored,
@@ -277,6 +287,11 @@ bool nn_check_scatter_add_rows(void *args, nn_error *error) {
     return check_range("index", a->index, a->n, a->rows, NULL, error);
 }
 
+bool nn_check_put_along(void *args, nn_error *error) {
+    const nn_put_along_args *a = args;
+    return check_range("index", a->index, a->outer * a->inner, a->n, NULL, error);
+}
+
 static bool check_unit_interval(const char *name, double value, nn_error *error) {
     if (!(value >= 0 && value <= 1))
         return fail(error, "argument '%s' is %g, expected 0 <= %s <= 1", name, value, name);
@@ -293,6 +308,16 @@ bool nn_check_cross_entropy_backward(void *args, nn_error *error) {
     const nn_cross_entropy_backward_args *a = args;
     return check_unit_interval("label_smoothing", a->label_smoothing, error) &&
            check_range("target", a->target, a->rows, a->cols, &a->ignore_index, error);
+}
+
+bool nn_check_nll_loss_forward(void *args, nn_error *error) {
+    const nn_nll_loss_forward_args *a = args;
+    return check_range("target", a->target, a->rows, a->cols, &a->ignore_index, error);
+}
+
+bool nn_check_nll_loss_backward(void *args, nn_error *error) {
+    const nn_nll_loss_backward_args *a = args;
+    return check_range("target", a->target, a->rows, a->cols, &a->ignore_index, error);
 }
 
 bool nn_check_dropout(void *args, nn_error *error) {

@@ -4,6 +4,7 @@
 
 #include "nncore.h"
 
+bool nn_check_along(void *args, nn_error *error);
 bool nn_check_avg_pool2d_backward(void *args, nn_error *error);
 bool nn_check_avg_pool2d_forward(void *args, nn_error *error);
 bool nn_check_batch_norm_forward(void *args, nn_error *error);
@@ -16,6 +17,9 @@ bool nn_check_gather_rows(void *args, nn_error *error);
 bool nn_check_linear_forward(void *args, nn_error *error);
 bool nn_check_max_pool2d_backward(void *args, nn_error *error);
 bool nn_check_max_pool2d_forward(void *args, nn_error *error);
+bool nn_check_nll_loss_backward(void *args, nn_error *error);
+bool nn_check_nll_loss_forward(void *args, nn_error *error);
+bool nn_check_put_along(void *args, nn_error *error);
 bool nn_check_reduce(void *args, nn_error *error);
 bool nn_check_scatter_add_rows(void *args, nn_error *error);
 

@@ -43,7 +43,7 @@ SETTINGS = [
     pooling(2, 5, 12, 9, (3, 2), stride=(1, 2), padding=(0, 1)),
 ]
 SCALARS = {
-    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "classic": 0, "count_include_pad": 0,
+    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "classic": 0, "correction": 1.0, "count_include_pad": 0,
     "dampening": 0.1, "decoupled": 1, "delta": 0.8, "eps": 1e-5, "exponent": 2.5, "high": 2.0, "ignore_index": 1,
     "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "max": 1.5, "maximize": 0, "mean": 0.5, "min": -0.75,
     "momentum": 0.9, "negative_slope": 0.1, "nesterov": 0, "offset": 13, "p": 0.25, "seed": 7, "std": 2.0, "step": 3,
@@ -56,6 +56,9 @@ INDICES = {  # (kernel, field) -> dtype, the size that bounds it
     ("scatter_add_rows", "index"): ("int64", "rows"),
     ("cross_entropy_forward", "target"): ("int64", "cols"),
     ("cross_entropy_backward", "target"): ("int64", "cols"),
+    ("nll_loss_forward", "target"): ("int64", "cols"),
+    ("nll_loss_backward", "target"): ("int64", "cols"),
+    ("put_along", "index"): ("int64", "n"),
     ("max_pool2d_backward", "index"): ("int32", "positions"),
 }
 

@@ -203,13 +203,18 @@ for label, axis in [("all", None), ("last", -1), ("first", 0)]:
     reduction(f"amin_{label}", *over("amin", axis), axis, ["min"], kind="distinct", ulp=0, **options)
     reduction(f"argmax_{label}", *over("argmax", axis), axis, ["argmax"], gradient=False, **options)
     reduction(f"argmin_{label}", *over("argmin", axis), axis, ["argmin"], gradient=False, **options)
-reduction("max_along", lambda x: x.max(1), lambda x: (x.max(1), x.argmax(1)), -1, ["max", "argmax"], kind="distinct",
-          ulp=0)
-reduction("mean", *over("mean", -1), -1, ["sum", "div"], scale=lambda x: np.abs(x).mean(-1), ulp=4, special="rows")
-reduction("var", lambda x: x.var(-1), lambda x: x.var(-1, ddof=1), -1, ["sum"], ulp=20, special="rows")
-reduction("std", lambda x: x.std(-1), lambda x: x.std(-1, ddof=1), -1, ["sum"], ulp=20)
-reduction("logsumexp", lambda x: x.logsumexp(-1), lambda x: reference.logsumexp(x)[..., 0], -1, ["max", "sum"], scale=8,
-          ulp=4)
+reduction("max_along", lambda x: x.max(1), lambda x: (x.max(1), x.argmax(1)), -1, ["max_along", "put_along"],
+          kind="distinct", ulp=0)
+reduction("min_along", lambda x: x.min(0), lambda x: (x.min(0), x.argmin(0)), 0, ["min_along", "put_along"],
+          kind="distinct", ulp=0)
+reduction("mean", *over("mean", -1), -1, ["mean", "div"], scale=lambda x: np.abs(x).mean(-1), ulp=4, special="rows")
+for label, axis in [("", -1), ("_first", 0)]:
+    reduction(f"var{label}", lambda x, axis=axis: x.var(axis), lambda x, axis=axis: x.var(axis, ddof=1), axis, ["var", "var_backward"],
+              ulp=20, special="" if label else "rows")
+    reduction(f"logsumexp{label}", lambda x, axis=axis: x.logsumexp(axis),
+              lambda x, axis=axis: np.logaddexp.reduce(x, axis), axis,
+              ["logsumexp", "softmax_columns_forward" if label else "softmax_forward"], scale=8, ulp=4)
+reduction("std", lambda x: x.std(-1), lambda x: x.std(-1, ddof=1), -1, ["var"], ulp=20)
 reduction("norm", lambda x: x.norm(), lambda x: np.sqrt(np.square(x).sum()), None, ["sum_squares", "sqrt_forward"], ulp=6)
 
 # ---- shapes and indices ----
@@ -296,7 +301,11 @@ case("softmax", lambda x: F.softmax(x, -1), reference.softmax, (LOGITS,), ROWS, 
      both("softmax"), ulp=16, special="rows")
 case("softmax_first", lambda x: F.softmax(x, 0), lambda x: reference.softmax(x.T).T, (LOGITS,), (((3, 7),),),
      lambda n: ((n, 3),), ((300, 211),),
-     both("softmax"), ulp=16)
+     both("softmax_columns"), ulp=16)
+case("log_softmax_first", lambda x: F.log_softmax(x, 0), lambda x: (x.T - reference.logsumexp(x.T)).T, (LOGITS,),
+     (((3, 7),), ((4, 2, 3),)),
+     lambda n: ((n, 3),), ((300, 211),),
+     both("log_softmax_columns"), ulp=4, scale=16)
 case("log_softmax", lambda x: F.log_softmax(x, -1), lambda x: x - reference.logsumexp(x), (LOGITS,), ROWS,
      lambda n: ((3, n),), ((300, 211),),
      both("log_softmax"), ulp=4, scale=16, special="rows")
@@ -325,7 +334,17 @@ case("soft_cross_entropy", lambda x, t: F.cross_entropy(x, t, reduction="none"),
 case("nll_loss", F.nll_loss, lambda x, t: -x[np.arange(len(t)), t].mean(), (Arg(-3, 0), INDEX),
      (((4, 3), (4,)),),
      lambda n: ((2, n + 3), (2,)), ((401, 211), (401,)),
-     ["gather_rows", "sum"], ulp=4, scale=3)
+     both("nll_loss"), ulp=4, scale=3)
+case("nll_loss_weighted", lambda x, t, w: F.nll_loss(x, t, weight=w, ignore_index=1, reduction="none"),
+     lambda x, t, w: np.where(t == 1, 0, -w[t] * x[np.arange(len(t)), t]),
+     (Arg(-3, 0), INDEX, Arg(0.5, 2, gradient=False)),
+     (((4, 3), (4,), (3,)),),
+     lambda n: ((2, n + 3), (2,), (n + 3,)), ((401, 211), (401,), (211,)),
+     both("nll_loss"), ulp=2)
+case("one_hot", lambda i: F.one_hot(i, 3), lambda i: np.eye(3, dtype=np.int64)[i], (INDEX,),
+     (((5,),), ((2, 3),), ((),)),
+     line, ((7013,),),
+     ["put_along"], gradient=False)
 
 # ---- norms ----
 WEIGHT = Arg(0.5, 1.5)

@@ -46,7 +46,7 @@ def valid_arguments(kernel, dtype=np.float32):
                 out = np.empty(shape_of(spec, sizes), np.int64 if "permutation" in name else dtype)
         elif kind in ("array", "view"):
             wanted = DTYPES.get(field, dtype)
-            if field == "target" and not name.startswith("cross_entropy"):
+            if field == "target" and not name.startswith(("cross_entropy", "nll_loss")):
                 wanted = dtype
             if field == "index" and "pool" in name:
                 wanted = np.int32
@@ -283,7 +283,7 @@ REFUSED = [
     ("cat", lambda: nncore.cat([t(2), t(2, 2)]), ValueError, "argument 'tensors' holds shape (2, 2) at position 1"),
     ("split", lambda: t(5).split([2, 2]), ValueError, "argument 'split_sections' is [2, 2]"),
     ("index", lambda: t(3)[5], IndexError, "for shape (3,)"),
-    ("one_hot", lambda: F.one_hot(nncore.tensor([3]), 2), ValueError, "argument 'x' holds 3 to 3, expected 0 to 1"),
+    ("one_hot", lambda: F.one_hot(nncore.tensor([3]), 2), ValueError, "argument 'x' holds 3 at position 0, expected 0 <= index < 2"),
     ("pad", lambda: F.pad(t(3), (1,)), ValueError, "argument 'pad' is (1,)"),
     ("tensor", lambda: nncore.tensor(["text"]), TypeError, "cannot hold dtype"),
 ]  # fmt: skip

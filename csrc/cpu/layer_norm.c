@@ -11,78 +11,96 @@
  */
 #include "row_terms.h"
 
+/* A block of rows. */
 typedef struct {
-    const real *x;
-    real mean;
-} centred_row;
+    const real *x, *dy, *weight, *bias;
+    real *out, *mean, *rstd; /* of the block's first row on */
+    real *mean_g, *mean_g_xhat;
+    int64_t cols;
+} norm_rows;
 
-NN_INLINE vec squared_deviation(const void *row, int64_t i, int64_t n, vec sum) {
-    const centred_row *r = row;
-    const vec d = row_load(r->x + i, n) - r->mean;
+/* Few rows, unless they are short: memory is what takes time, and should be read while there is something to do. */
+NN_INLINE int64_t norm_block(int64_t cols, int64_t left) { return row_block(4 * cols, left); }
+
+NN_INLINE vec deviation(const norm_rows *r, int64_t row, int64_t i, int64_t n) {
+    return row_load(r->x + row * r->cols + i, n) - r->mean[row];
+}
+
+NN_INLINE vec squared_deviation(const void *rows, int64_t row, int64_t i, int64_t n, vec sum) {
+    const vec d = deviation(rows, row, i, n);
     return sum + d * d;
 }
 
-NN_INLINE void normalise(const nn_layer_norm_forward_args *a, const real *x, real *y, real mean, real rstd, int64_t i,
-                         int64_t n) {
-    vec v = (row_load(x + i, n) - mean) * rstd;
-    if (a->weight) v *= row_load((const real *)a->weight + i, n);
-    if (a->bias) v += row_load((const real *)a->bias + i, n);
-    row_store(y + i, v, n);
+NN_INLINE void normalise(const void *rows, int64_t row, int64_t i, int64_t n) {
+    const norm_rows *r = rows;
+    vec v = deviation(r, row, i, n) * r->rstd[row];
+    if (r->weight) v *= row_load(r->weight + i, n);
+    if (r->bias) v += row_load(r->bias + i, n);
+    row_store(r->out + row * r->cols + i, v, n);
 }
 
 NN_DEFINE(layer_norm_forward) {
     const nn_layer_norm_forward_args *a = args;
-    const int64_t cols = a->cols;
-    real *mean = a->mean, *rstd = a->rstd;
-    int64_t row, end;
+    const real cols = (real)a->cols;
+    norm_rows r = {.weight = a->weight, .bias = a->bias, .cols = a->cols};
+    int64_t row, end, count;
     nn_share(a->rows, 1, team, rank, &row, &end);
-    for (; row < end; row++) {
-        const real *x = (const real *)a->x + row * cols;
-        real *y = (real *)a->y + row * cols;
-        mean[row] = row_sum(row_add_step, x, cols) / (real)cols;
-        const centred_row centred = {x, mean[row]};
-        const real variance = row_sum(squared_deviation, &centred, cols) / (real)cols;
-        rstd[row] = 1 / V_LIBM(sqrt)(variance + (real)a->eps);
-        int64_t i = 0;
-        for (; i + NN_WIDTH <= cols; i += NN_WIDTH) normalise(a, x, y, mean[row], rstd[row], i, NN_WIDTH);
-        if (i < cols) normalise(a, x, y, mean[row], rstd[row], i, cols - i);
+    for (; row < end; row += count) {
+        r.x = (const real *)a->x + row * a->cols;
+        r.out = (real *)a->y + row * a->cols;
+        r.mean = (real *)a->mean + row;
+        r.rstd = (real *)a->rstd + row;
+        count = norm_block(a->cols, end - row);
+        row_sums(r.mean, row_add_step, &(row_array){r.x, a->cols}, count, a->cols);
+        for (int64_t i = 0; i < count; i++) r.mean[i] /= cols;
+        row_sums(r.rstd, squared_deviation, &r, count, a->cols);
+        for (int64_t i = 0; i < count; i++) r.rstd[i] = 1 / V_LIBM(sqrt)(r.rstd[i] / cols + (real)a->eps);
+        for (int64_t i = 0; i < count; i++) row_each(normalise, &r, i, a->cols);
     }
 }
 
-/* One row of the backward pass. */
-typedef struct {
-    const real *x, *dy, *weight;
-    real mean, rstd;
-} gradient_row;
-
-NN_INLINE vec row_gradient(const gradient_row *r, int64_t i, int64_t n) {
-    const vec dy = row_load(r->dy + i, n);
+/* ---- backward ---- */
+NN_INLINE vec row_gradient(const norm_rows *r, int64_t row, int64_t i, int64_t n) {
+    const vec dy = row_load(r->dy + row * r->cols + i, n);
     return r->weight ? dy * row_load(r->weight + i, n) : dy;
 }
 
-NN_INLINE vec row_xhat(const gradient_row *r, int64_t i, int64_t n) {
-    return (row_load(r->x + i, n) - r->mean) * r->rstd;
+NN_INLINE vec row_xhat(const norm_rows *r, int64_t row, int64_t i, int64_t n) {
+    return deviation(r, row, i, n) * r->rstd[row];
 }
 
-NN_INLINE vec add_g(const void *row, int64_t i, int64_t n, vec sum) { return sum + row_gradient(row, i, n); }
-NN_INLINE vec add_g_xhat(const void *row, int64_t i, int64_t n, vec sum) {
-    return sum + row_gradient(row, i, n) * row_xhat(row, i, n);
+NN_INLINE vec add_g(const void *rows, int64_t row, int64_t i, int64_t n, vec sum) {
+    return sum + row_gradient(rows, row, i, n);
+}
+NN_INLINE vec add_g_xhat(const void *rows, int64_t row, int64_t i, int64_t n, vec sum) {
+    return sum + row_gradient(rows, row, i, n) * row_xhat(rows, row, i, n);
 }
 
-NN_INLINE void store_dx(const gradient_row *r, real *dx, real mean_g, real mean_g_xhat, int64_t i, int64_t n) {
-    row_store(dx + i, (row_gradient(r, i, n) - mean_g - row_xhat(r, i, n) * mean_g_xhat) * r->rstd, n);
+NN_INLINE void store_dx(const void *rows, int64_t row, int64_t i, int64_t n) {
+    const norm_rows *r = rows;
+    const vec centred = row_gradient(r, row, i, n) - r->mean_g[row] - row_xhat(r, row, i, n) * r->mean_g_xhat[row];
+    row_store(r->out + row * r->cols + i, centred * r->rstd[row], n);
 }
 
-static void dx_row(const nn_layer_norm_backward_args *a, int64_t row) {
-    const int64_t cols = a->cols;
-    const gradient_row r = {(const real *)a->x + row * cols, (const real *)a->dy + row * cols, a->weight,
-                            ((const real *)a->mean)[row], ((const real *)a->rstd)[row]};
-    const real mean_g = row_sum(add_g, &r, cols) / (real)cols;
-    const real mean_g_xhat = row_sum(add_g_xhat, &r, cols) / (real)cols;
-    real *dx = (real *)a->dx + row * cols;
-    int64_t i = 0;
-    for (; i + NN_WIDTH <= cols; i += NN_WIDTH) store_dx(&r, dx, mean_g, mean_g_xhat, i, NN_WIDTH);
-    if (i < cols) store_dx(&r, dx, mean_g, mean_g_xhat, i, cols - i);
+static void dx_rows(const nn_layer_norm_backward_args *a, int64_t row, int64_t end) {
+    const real cols = (real)a->cols;
+    real mean_g[ROW_BLOCK], mean_g_xhat[ROW_BLOCK];
+    norm_rows r = {.weight = a->weight, .cols = a->cols, .mean_g = mean_g, .mean_g_xhat = mean_g_xhat};
+    for (int64_t count; row < end; row += count) {
+        r.x = (const real *)a->x + row * a->cols;
+        r.dy = (const real *)a->dy + row * a->cols;
+        r.out = (real *)a->dx + row * a->cols;
+        r.mean = (real *)a->mean + row;
+        r.rstd = (real *)a->rstd + row;
+        count = norm_block(a->cols, end - row);
+        row_sums(r.mean_g, add_g, &r, count, a->cols);
+        row_sums(r.mean_g_xhat, add_g_xhat, &r, count, a->cols);
+        for (int64_t i = 0; i < count; i++) {
+            r.mean_g[i] /= cols;
+            r.mean_g_xhat[i] /= cols;
+        }
+        for (int64_t i = 0; i < count; i++) row_each(store_dx, &r, i, a->cols);
+    }
 }
 
 /* dy and dy * xhat */
@@ -103,7 +121,7 @@ NN_DEFINE(layer_norm_backward) {
         nn_share(panel.chunks, 1, team, rank, &chunk, &end);
         for (; chunk < end; chunk++) {
             const int64_t last = (chunk + 1) * panel.chunk_rows < a->rows ? (chunk + 1) * panel.chunk_rows : a->rows;
-            for (int64_t row = chunk * panel.chunk_rows; a->dx && col == 0 && row < last; row++) dx_row(a, row);
+            if (a->dx && col == 0) dx_rows(a, chunk * panel.chunk_rows, last);
             if (sums) row_chunk_terms(weight_terms, 2, a, &panel, chunk);
         }
         if (!sums) return;

@@ -1,4 +1,5 @@
-/* y[o,i] = the sum, sum of squares, maximum or minimum over n of x[o,n,i]; argmax, argmin: the first n where it is.
+/* y[o,i] = the sum, mean, sum of squares, maximum or minimum over n of x[o,n,i]; argmax, argmin: the first n where it
+ * is.
  *
  * Shapes: x (outer, n, inner), dense; y (outer, inner).
  * Parallel: over blocks of outputs. Where there are few outputs and n is long, sum, max and min share the chunks of n
@@ -14,7 +15,7 @@
 #include "row.h"
 #endif
 
-enum { BLOCK = 512, MAX_DEPTH = 64, GROUPS_PER_RANK = 8, PANEL = 8 };
+enum { BLOCK = 512, MAX_DEPTH = 64, GROUPS_PER_RANK = 8, PANEL = 8, ROWS = 16 };
 _Static_assert((MAX_DEPTH + 3 * GROUPS_PER_RANK) * BLOCK * sizeof(real) <= NN_SCRATCH, "a rank's scratch memory");
 
 /* ---- one chunk ---- */
@@ -29,14 +30,23 @@ static inline real larger(real a, real b) { return ((a > b) | is_nan(a)) ? a : b
 static inline real smaller(real a, real b) { return ((a < b) | is_nan(a)) ? a : b; }
 
 #if NN_IS_FLOAT
-static real sum_row(const real *x, int64_t n) { return row_chunk_sum(row_add_step, x, 0, n); }
-NN_INLINE vec add_square_step(const void *x, int64_t i, int64_t n, vec accumulator) {
-    const vec value = row_load((const real *)x + i, n);
+static void sum_rows(real *y, const real *x, int64_t count, int64_t n) {
+    row_sums(y, row_add_step, &(row_array){x, n}, count, n);
+}
+NN_INLINE vec add_square_step(const void *rows, int64_t row, int64_t i, int64_t n, vec accumulator) {
+    const row_array *a = rows;
+    const vec value = row_load(a->x + row * a->cols + i, n);
     return v_fma(value, value, accumulator);
 }
-static real square_row(const real *x, int64_t n) { return row_chunk_sum(add_square_step, x, 0, n); }
-static real max_row(const real *x, int64_t n) { return row_max(x, n); }
-static real min_row(const real *x, int64_t n) { return row_min(x, n); }
+static void square_rows(real *y, const real *x, int64_t count, int64_t n) {
+    row_sums(y, add_square_step, &(row_array){x, n}, count, n);
+}
+static void max_rows(real *y, const real *x, int64_t count, int64_t n) {
+    row_extremes(y, v_max, -(real)INFINITY, x, count, n);
+}
+static void min_rows(real *y, const real *x, int64_t count, int64_t n) {
+    row_extremes(y, v_min, (real)INFINITY, x, count, n);
+}
 
 /* `vectors` registers of columns, of n lanes each, go down the rows together. */
 NN_INLINE void fold_panel(vec (*op)(vec, vec), bool from_zero, real *out, const real *x, int64_t rows, int64_t inner,
@@ -71,13 +81,17 @@ static void min_columns(real *out, const real *x, int64_t rows, int64_t inner, i
     fold_columns(v_min, false, out, x, rows, inner, width);
 }
 #else
-NN_INLINE real fold_row(real (*op)(real, real), real start, const real *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) start = op(start, x[i]);
-    return start;
+NN_INLINE void fold_rows(real (*op)(real, real), bool from_zero, real *restrict y, const real *x, int64_t count,
+                         int64_t n) {
+    for (int64_t row = 0; row < count; row++, x += n) {
+        real folded = from_zero ? 0 : x[0];
+        for (int64_t i = 0; i < n; i++) folded = op(folded, x[i]);
+        y[row] = folded;
+    }
 }
-static real sum_row(const real *x, int64_t n) { return fold_row(add, 0, x, n); }
-static real max_row(const real *x, int64_t n) { return fold_row(larger, x[0], x, n); }
-static real min_row(const real *x, int64_t n) { return fold_row(smaller, x[0], x, n); }
+static void sum_rows(real *y, const real *x, int64_t count, int64_t n) { fold_rows(add, true, y, x, count, n); }
+static void max_rows(real *y, const real *x, int64_t count, int64_t n) { fold_rows(larger, false, y, x, count, n); }
+static void min_rows(real *y, const real *x, int64_t count, int64_t n) { fold_rows(smaller, false, y, x, count, n); }
 
 NN_INLINE void fold_columns(real (*op)(real, real), bool from_zero, real *restrict out, const real *x, int64_t rows,
                             int64_t inner, int64_t width) {
@@ -102,7 +116,7 @@ NN_INLINE void fold_pair(real (*op)(real, real), real *restrict left, const real
 
 /* ---- the tree over chunks ---- */
 typedef struct {
-    real (*row)(const real *x, int64_t n);
+    void (*rows)(real *y, const real *x, int64_t count, int64_t n); /* n up to a chunk */
     void (*columns)(real *out, const real *x, int64_t rows, int64_t inner, int64_t width);
     void (*pair)(real *left, const real *right, int64_t width);
 } fold;
@@ -110,12 +124,12 @@ typedef struct {
 static void sum_pair(real *left, const real *right, int64_t width) { fold_pair(add, left, right, width); }
 static void max_pair(real *left, const real *right, int64_t width) { fold_pair(larger, left, right, width); }
 static void min_pair(real *left, const real *right, int64_t width) { fold_pair(smaller, left, right, width); }
-static const fold fold_sum = {sum_row, sum_columns, sum_pair};
+static const fold fold_sum = {sum_rows, sum_columns, sum_pair};
 #if NN_IS_FLOAT
-static const fold fold_squares = {square_row, square_columns, sum_pair};
+static const fold fold_squares = {square_rows, square_columns, sum_pair};
 #endif
-static const fold fold_max = {max_row, max_columns, max_pair};
-static const fold fold_min = {min_row, min_columns, min_pair};
+static const fold fold_max = {max_rows, max_columns, max_pair};
+static const fold fold_min = {min_rows, min_columns, min_pair};
 
 /* `width` neighbouring outputs: x is their first element, rows are `inner` apart. */
 typedef struct {
@@ -130,7 +144,7 @@ static void fold_chunk(const item *it, int64_t chunk, real *out) {
     const int64_t size = chunk_size(it->inner), begin = chunk * size;
     const int64_t n = it->n - begin < size ? it->n - begin : size;
     if (it->inner == 1)
-        out[0] = it->fold->row(it->x + begin, n);
+        it->fold->rows(out, it->x + begin, 1, n);
     else
         it->fold->columns(out, it->x + begin * it->inner, n, it->inner, it->width);
 }
@@ -178,6 +192,10 @@ static item item_at(const reduction *r, int64_t i, int64_t *output) {
 static void share_items(const reduction *r, real *y, int64_t items, int64_t chunks, const nn_team *team, int rank) {
     int64_t begin, end, output;
     nn_share(items, 1, team, rank, &begin, &end);
+    if (chunks == 1 && r->inner == 1) {
+        r->fold->rows(y + begin, r->x + begin * r->n, end - begin, r->n);
+        return;
+    }
     for (int64_t i = begin; i < end; i++) {
         const item it = item_at(r, i, &output);
         if (chunks == 1) {
@@ -246,6 +264,15 @@ NN_DEFINE(sum) {
 }
 
 #if NN_IS_FLOAT
+NN_DEFINE(mean) {
+    const nn_mean_args *a = args;
+    reduce(&(reduction){&fold_sum, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+    nn_barrier(team);
+    int64_t i, end;
+    nn_share(a->outer * a->inner, NN_LANES, team, rank, &i, &end);
+    for (; i < end; i++) ((real *)a->y)[i] /= (real)a->n;
+}
+
 NN_DEFINE(sum_squares) {
     const nn_sum_squares_args *a = args;
     reduce(&(reduction){&fold_squares, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
@@ -268,10 +295,18 @@ static inline bool beats_min(real x, real best) { return (x < best) | (is_nan(x)
 
 /* The first position of value, which is there. */
 #if NN_IS_FLOAT
+NN_INLINE vmask is_value(vec v, real value) { /* a NaN is there only if value is one */
+    return v_or(v_eq(v, v_set1(value)), v_isnan(v));
+}
 static int64_t find(real value, const real *x, int64_t n) {
-    for (int64_t i = 0;; i += NN_WIDTH) {
-        const vec v = row_load(x + i, n - i < NN_WIDTH ? n - i : NN_WIDTH);
-        const vmask found = v_or(v_eq(v, v_set1(value)), v_isnan(v)); /* a NaN is there only if value is one */
+    int64_t i = 0;
+    for (; i + 4 * NN_WIDTH <= n; i += 4 * NN_WIDTH) { /* where they stand is a guess: guess seldom */
+        vmask found = is_value(v_load(x + i), value);
+        for (int k = 1; k < 4; k++) found = v_or(found, is_value(v_load(x + i + k * NN_WIDTH), value));
+        if (v_any(found)) break;
+    }
+    for (;; i += NN_WIDTH) {
+        const vmask found = is_value(row_load(x + i, n - i < NN_WIDTH ? n - i : NN_WIDTH), value);
         if (v_any(found)) return i + v_first_of(found);
     }
 }
@@ -284,15 +319,17 @@ static int64_t find(real value, const real *x, int64_t n) {
 #endif
 
 /* Finds the chunk first, so that memory is read once. */
-NN_INLINE int64_t find_in_row(bool (*beats)(real, real), const item *it) {
+NN_INLINE int64_t find_in_row(bool (*beats)(real, real), const item *it, real *found) {
     int64_t chunk = 0;
-    real best = it->fold->row(it->x, it->n < NN_CHUNK ? it->n : NN_CHUNK);
+    real best, value;
+    it->fold->rows(&best, it->x, 1, it->n < NN_CHUNK ? it->n : NN_CHUNK);
     for (int64_t begin = NN_CHUNK; begin < it->n; begin += NN_CHUNK) {
-        const real value = it->fold->row(it->x + begin, it->n - begin < NN_CHUNK ? it->n - begin : NN_CHUNK);
+        it->fold->rows(&value, it->x + begin, 1, it->n - begin < NN_CHUNK ? it->n - begin : NN_CHUNK);
         if (!beats(value, best)) continue;
         best = value;
         chunk = begin;
     }
+    *found = best;
     return chunk + find(best, it->x + chunk, it->n - chunk);
 }
 
@@ -312,24 +349,52 @@ NN_INLINE void find_columns(bool (*beats)(real, real), int64_t *restrict y, real
     }
 }
 
-NN_INLINE void find_all(bool (*beats)(real, real), const reduction *r, int64_t *y, const nn_team *team, int rank) {
+/* Rows of one chunk: the extremes of several rows, then where they are. */
+static void find_in_rows(const fold *f, const real *x, int64_t count, int64_t n, int64_t *y, real *values) {
+    real best[ROWS];
+    for (int64_t row = 0; row < count; row += ROWS) {
+        const int64_t together = count - row < ROWS ? count - row : ROWS;
+        f->rows(best, x + row * n, together, n);
+        for (int64_t i = 0; i < together; i++) y[row + i] = find(best[i], x + (row + i) * n, n);
+        if (values) memcpy(values + row, best, (size_t)together * sizeof(real));
+    }
+}
+
+/* values: NULL if nobody wants them */
+NN_INLINE void find_all(bool (*beats)(real, real), const reduction *r, int64_t *y, real *values, const nn_team *team,
+                        int rank) {
     int64_t begin, end, output;
     nn_share(r->outer * blocks_of(r->inner), 1, team, rank, &begin, &end);
+    if (r->inner == 1 && r->n <= NN_CHUNK) {
+        find_in_rows(r->fold, r->x + begin * r->n, end - begin, r->n, y + begin, values ? values + begin : NULL);
+        return;
+    }
     for (int64_t i = begin; i < end; i++) {
         const item it = item_at(r, i, &output);
+        real *best = values ? values + output : nn_scratch(team, rank);
         if (it.inner == 1)
-            y[output] = find_in_row(beats, &it);
+            y[output] = find_in_row(beats, &it, best);
         else
-            find_columns(beats, y + output, nn_scratch(team, rank), it.x, it.n, it.inner, it.width);
+            find_columns(beats, y + output, best, it.x, it.n, it.inner, it.width);
     }
 }
 
 NN_DEFINE(argmax) {
     const nn_argmax_args *a = args;
-    find_all(beats_max, &(reduction){&fold_max, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+    find_all(beats_max, &(reduction){&fold_max, a->x, a->outer, a->n, a->inner}, a->y, NULL, team, rank);
 }
 
 NN_DEFINE(argmin) {
     const nn_argmin_args *a = args;
-    find_all(beats_min, &(reduction){&fold_min, a->x, a->outer, a->n, a->inner}, a->y, team, rank);
+    find_all(beats_min, &(reduction){&fold_min, a->x, a->outer, a->n, a->inner}, a->y, NULL, team, rank);
+}
+
+NN_DEFINE(max_along) {
+    const nn_max_along_args *a = args;
+    find_all(beats_max, &(reduction){&fold_max, a->x, a->outer, a->n, a->inner}, a->index, a->y, team, rank);
+}
+
+NN_DEFINE(min_along) {
+    const nn_min_along_args *a = args;
+    find_all(beats_min, &(reduction){&fold_min, a->x, a->outer, a->n, a->inner}, a->index, a->y, team, rank);
 }

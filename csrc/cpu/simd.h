@@ -168,43 +168,53 @@ NN_INLINE vmask v_ge(vec a, vec b) { return v_le(b, a); }
 NN_INLINE vmask v_and(vmask a, vmask b) { return (vmask)(a & b); }
 NN_INLINE vmask v_or(vmask a, vmask b) { return (vmask)(a | b); }
 
-/* lane i of the result is lane i + 1, 2, 4 or 8 of v, around the end */
+/* ---- trees over lanes: lane i with lane i + half, halving ---- */
 #if NN_WIDTH == 16
-NN_INLINE vec v_rotate8(vec v) {
-    return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-NN_INLINE vec v_rotate4(vec v) {
-    return __builtin_shufflevector(v, v, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-}
-NN_INLINE vec v_rotate2(vec v) {
-    return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1);
-}
-NN_INLINE vec v_rotate1(vec v) {
-    return __builtin_shufflevector(v, v, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0);
-}
+#define V_EACH_LANE(F, h)                                                                                              \
+    F(0, h), F(1, h), F(2, h), F(3, h), F(4, h), F(5, h), F(6, h), F(7, h), F(8, h), F(9, h), F(10, h), F(11, h),      \
+        F(12, h), F(13, h), F(14, h), F(15, h)
 #elif NN_WIDTH == 8
-NN_INLINE vec v_rotate4(vec v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3); }
-NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 4, 5, 6, 7, 0, 1); }
-NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 2, 3, 4, 5, 6, 7, 0); }
+#define V_EACH_LANE(F, h) F(0, h), F(1, h), F(2, h), F(3, h), F(4, h), F(5, h), F(6, h), F(7, h)
 #elif NN_WIDTH == 4
-NN_INLINE vec v_rotate2(vec v) { return __builtin_shufflevector(v, v, 2, 3, 0, 1); }
-NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 2, 3, 0); }
+#define V_EACH_LANE(F, h) F(0, h), F(1, h), F(2, h), F(3, h)
 #else
-NN_INLINE vec v_rotate1(vec v) { return __builtin_shufflevector(v, v, 1, 0); }
+#define V_EACH_LANE(F, h) F(0, h), F(1, h)
 #endif
+#define V_PARTNER(i, h) ((i) ^ (h))
+#define V_LOWER(i, h) ((i) & (h) ? NN_WIDTH + ((i) ^ (h)) : (i))
+#define V_UPPER(i, h) ((i) & (h) ? NN_WIDTH + (i) : ((i) ^ (h)))
+/* one step of the tree, in every lane; and of two trees at once, b's in the lanes that have the bit `half` */
+#define V_STEP(op, v, half) op(v, __builtin_shufflevector(v, v, V_EACH_LANE(V_PARTNER, half)))
+#define V_MERGE(op, a, b, half)                                                                                        \
+    op(__builtin_shufflevector(a, b, V_EACH_LANE(V_LOWER, half)),                                                      \
+       __builtin_shufflevector(a, b, V_EACH_LANE(V_UPPER, half)))
 
-/* The fixed tree over the lanes of one register: lane i with lane i + half, halving. */
+/* The tree over the lanes of one register. */
 NN_INLINE real v_tree(vec (*op)(vec, vec), vec v) {
 #if NN_WIDTH > 8
-    v = op(v, v_rotate8(v));
+    v = V_STEP(op, v, 8);
 #endif
 #if NN_WIDTH > 4
-    v = op(v, v_rotate4(v));
+    v = V_STEP(op, v, 4);
 #endif
 #if NN_WIDTH > 2
-    v = op(v, v_rotate2(v));
+    v = V_STEP(op, v, 2);
 #endif
-    return op(v, v_rotate1(v))[0];
+    return V_STEP(op, v, 1)[0];
+}
+
+/* The trees over NN_WIDTH registers: lane k of the result is v_tree(op, v[k]). Overwrites v. */
+NN_INLINE vec v_trees(vec (*op)(vec, vec), vec v[NN_WIDTH]) {
+#if NN_WIDTH > 8
+    for (int k = 0; k < 8; k++) v[k] = V_MERGE(op, v[k], v[k + 8], 8);
+#endif
+#if NN_WIDTH > 4
+    for (int k = 0; k < 4; k++) v[k] = V_MERGE(op, v[k], v[k + 4], 4);
+#endif
+#if NN_WIDTH > 2
+    for (int k = 0; k < 2; k++) v[k] = V_MERGE(op, v[k], v[k + 2], 2);
+#endif
+    return V_MERGE(op, v[0], v[1], 1);
 }
 
 /* ---- fused multiply-add, square root, rounding ---- */

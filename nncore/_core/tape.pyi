@@ -9,6 +9,8 @@ from nncore._tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ONES: dict[np.dtype[Any], np.ndarray[Any, Any]]
+
 class Node:
     vjp: Callable[..., Any] | None
     needs: tuple[bool, ...]

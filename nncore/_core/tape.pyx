@@ -33,6 +33,11 @@ cdef object add = KERNELS["add"]
 cdef object copy = KERNELS["copy"]
 cdef int64_t _sequence = 0
 
+# What backward() starts with: a vjp may know it by identity. Nobody can write to it.
+ONES = {np.dtype(name): np.ones((), name) for name in ("float32", "float64")}
+for _one in ONES.values():
+    _one.flags.writeable = False
+
 
 cdef class Node:
     """One recorded operation."""
@@ -295,7 +300,7 @@ cdef object _start_gradient(TensorBase t, gradient, str caller):
         if (<object> t._array).size != 1:
             raise RuntimeError(f"{caller}: a tensor of shape {(<object> t._array).shape} needs argument 'gradient'; "
                                f"only one element starts with 1")
-        return constant(np.ones_like(t._array))
+        return ONES[(<object> t._array).dtype] if cnp.PyArray_NDIM(t._array) == 0 else constant(np.ones_like(t._array))
     if not isinstance(gradient, TensorBase):
         raise TypeError(f"{caller}: argument 'gradient' is {type(gradient).__name__}, expected a Tensor")
     cdef object array = (<TensorBase> gradient)._array

@@ -9,7 +9,7 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase
 from nncore.ops.convert import INT64, as_tensor, cast, constant
-from nncore.ops.dims import contiguous_array, sum_to
+from nncore.ops.dims import contiguous_array, sum_to, zeros_array
 
 _copy, _gather_rows, _scatter_add_rows = (KERNELS[name] for name in ("copy", "gather_rows", "scatter_add_rows"))
 
@@ -78,7 +78,7 @@ def index(x, key):
         view = view if isinstance(view, np.ndarray) else array[_asview_of(key)]
 
         def vjp(needs, dy):
-            dx = np.zeros(array.shape, dy.dtype)
+            dx = zeros_array(array.shape, dy.dtype)
             _copy(dy, out=dx[_asview_of(key)])
             return dx
 

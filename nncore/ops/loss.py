@@ -3,15 +3,15 @@
 import numpy as np
 
 from nncore._core.kernels import KERNELS
-from nncore._core.tape import record
-from nncore._core.tensor import wrap_array
+from nncore._core.tape import ONES, is_grad_enabled, record
 from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
-from nncore.ops.dims import contiguous_array
-from nncore.ops.lookup import embedding
+from nncore.ops.dims import contiguous_array, repeated
 from nncore.ops.reduce import mean as mean_of
 from nncore.ops.reduce import sum as sum_of
 
 REDUCTIONS = ("mean", "sum", "none")
+_cross_entropy_forward = KERNELS["cross_entropy_forward"]
+_nll_loss_forward, _nll_loss_backward = KERNELS["nll_loss_forward"], KERNELS["nll_loss_backward"]
 
 
 def reduce_losses(op, losses, reduction):
@@ -22,6 +22,10 @@ def reduce_losses(op, losses, reduction):
         return sum_of(losses)
     if reduction == "none":
         return losses
+    return _refuse_reduction(op, reduction)
+
+
+def _refuse_reduction(op, reduction):
     raise ValueError(f"{op}: argument 'reduction' is {reduction!r}, expected one of {', '.join(map(repr, REDUCTIONS))}")
 
 
@@ -224,47 +228,55 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         tensor(0.6931)
     """
     input, target = as_tensor(input), as_tensor(target)
-    if input.ndim == 0:
+    if reduction not in REDUCTIONS:
+        _refuse_reduction("cross_entropy", reduction)
+    if input.array.ndim == 0:
         raise ValueError("cross_entropy: argument 'input' has shape (), expected (N, C), (C,) or (N, C, ...)")
-    if input.ndim > 2:  # classes last, one row for each position
+    if input.array.ndim > 2:  # classes last, one row for each position
         input = input.movedim(1, -1)
         target = target.movedim(1, -1) if target.array.dtype.kind == "f" else target
-    classes = input.shape[-1]
-    rows_shape = input.shape[:-1]
-    logits = input if input.ndim == 2 else input.reshape(-1, classes)
+    shape = input.array.shape
+    logits = input if len(shape) == 2 else input.reshape(-1, shape[-1])
     weight_array = None if weight is None else as_tensor(weight, logits.array.dtype).array
     if target.array.dtype.kind == "f":
-        losses = _soft_cross_entropy(logits, target, input.shape, weight_array, label_smoothing)
-        divisor = None if reduction != "mean" else float(logits.shape[0])
-    else:
-        if target.shape != rows_shape:
-            raise ValueError(
-                f"cross_entropy: argument 'target' has shape {target.shape}, expected {rows_shape} for 'input' of {classes} classes"
-            )
-        target = contiguous_array(cast(target, INT64).array).reshape(-1)
-        losses = _class_cross_entropy(logits, target, weight_array, label_smoothing, ignore_index)
-        divisor = None if reduction != "mean" else _weight_of(target, weight_array, ignore_index)
+        losses = _soft_cross_entropy(logits, target, shape, weight_array, label_smoothing)
+        return reduce_losses("cross_entropy", losses if reduction != "none" else losses.reshape(shape[:-1]), reduction)
+    classes = _classes("cross_entropy", target, shape)
+    options = weight_array, label_smoothing, ignore_index
     if reduction == "mean":
-        return sum_of(losses) / divisor
-    return reduce_losses(
-        "cross_entropy", losses.reshape(rows_shape) if losses.shape != rows_shape else losses, reduction
-    )
+        return _mean_cross_entropy(logits, classes, *options)
+    losses = _class_cross_entropy(logits, classes, *options)
+    return sum_of(losses) if reduction == "sum" else losses.reshape(shape[:-1])
 
 
-def _weight_of(target, weight, ignore_index):
-    """Sum of the weights of the targets that count: the divisor of the mean."""
-    if weight is None and ignore_index < 0 and (not target.size or target.min() >= 0):
-        return float(target.size)
-    counted = target[target != ignore_index]
-    return float(counted.size) if weight is None else float(weight[counted].sum())
+def _classes(op, target, shape):
+    """int64 classes of the rows of an input of `shape`."""
+    if target.array.shape != shape[:-1]:
+        raise ValueError(
+            f"{op}: argument 'target' has shape {target.array.shape}, expected {shape[:-1]} for 'input' of {shape[-1]} classes"
+        )
+    classes = contiguous_array(cast(target, INT64).array)
+    return classes if classes.ndim == 1 else classes.reshape(-1)
 
 
-def _class_cross_entropy(logits, target, weight, label_smoothing, ignore_index):
-    x = logits.array
-    losses, logsumexp = KERNELS["cross_entropy_forward"](x, target, weight, label_smoothing, ignore_index)
+def _mean_cross_entropy(logits, target, *options):
+    """The mean, and if somebody may want it its gradient in the same pass over the logits."""
+    needed = is_grad_enabled() and logits.requires_grad
+    _, _, _, mean, dx = _cross_entropy_forward(logits.array, target, *options, want=(True, needed))
 
     def vjp(needs, dy):
-        return KERNELS["cross_entropy_backward"](dy, x, logsumexp, target, weight, label_smoothing, ignore_index)
+        return dx if dy is ONES.get(dy.dtype) else KERNELS["mul"](dx, dy)
+
+    vjp.__qualname__ = "cross_entropy"
+    return record(mean, (logits,), vjp)
+
+
+def _class_cross_entropy(logits, target, *options):
+    x = logits.array
+    losses, largest, total, _, _ = _cross_entropy_forward(x, target, *options, want=(False, False))
+
+    def vjp(needs, dy):
+        return KERNELS["cross_entropy_backward"](dy, x, largest, total, target, *options)
 
     vjp.__qualname__ = "cross_entropy"
     return record(losses, (logits,), vjp, (logits,))
@@ -283,10 +295,10 @@ def _soft_cross_entropy(logits, target, shape, weight, label_smoothing):
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / shape[-1]
     x, t = logits.array, target.array
-    losses, logsumexp = KERNELS["soft_cross_entropy_forward"](x, t, weight)
+    losses, largest, total = KERNELS["soft_cross_entropy_forward"](x, t, weight)
 
     def vjp(needs, dy):
-        return KERNELS["soft_cross_entropy_backward"](dy, x, logsumexp, t, weight)
+        return KERNELS["soft_cross_entropy_backward"](dy, x, largest, total, t, weight)
 
     vjp.__qualname__ = "cross_entropy"
     return record(losses, (logits,), vjp, (logits, target))
@@ -311,29 +323,27 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
         tensor(1.)
     """
     input, target = as_tensor(input), as_tensor(target)
-    if input.ndim > 2:  # classes last, one row for each position
+    if reduction not in REDUCTIONS:
+        _refuse_reduction("nll_loss", reduction)
+    if input.array.ndim == 0:
+        raise ValueError("nll_loss: argument 'input' has shape (), expected (N, C), (C,) or (N, C, ...)")
+    if input.array.ndim > 2:  # classes last, one row for each position
         input = input.movedim(1, -1)
-    if input.ndim == 0 or target.shape != input.shape[:-1]:
-        raise ValueError(
-            f"nll_loss: argument 'target' has shape {target.shape}, expected {input.shape[:-1]} for {input.shape[-1:]} classes"
-        )
-    rows = input.reshape(-1, input.shape[-1])
-    classes = contiguous_array(cast(target, INT64).array).reshape(-1)
-    counts = classes != ignore_index
-    safe = np.where(counts, classes, 0)
-    if ((safe < 0) | (safe >= rows.shape[1])).any():
-        raise ValueError(
-            f"nll_loss: argument 'target' holds {safe.min()} to {safe.max()}, expected 0 <= class < {rows.shape[1]}"
-        )
-    picked = rows.reshape(-1, 1)
-    losses = -embedding(wrap_array(safe + np.arange(len(safe)) * rows.shape[1]), picked).reshape(-1)
-    factor = (
-        counts.astype(rows.array.dtype) if weight is None else counts * as_tensor(weight, rows.array.dtype).array[safe]
-    )
-    losses = losses * wrap_array(factor)
-    if reduction == "mean":
-        return sum_of(losses) / float(factor.sum())
-    return reduce_losses("nll_loss", losses.reshape(target.shape), reduction)
+    shape = input.array.shape
+    rows = input if len(shape) == 2 else input.reshape(-1, shape[-1])
+    classes = _classes("nll_loss", target, shape)
+    weight_array = None if weight is None else as_tensor(weight, rows.array.dtype).array
+    is_mean, count = reduction == "mean", shape[-1]
+    losses, mean, divisor = _nll_loss_forward(rows.array, classes, weight_array, ignore_index, want=(is_mean, is_mean))
+
+    def vjp(needs, dy):
+        dy = repeated(dy, classes.shape) if is_mean else dy
+        return _nll_loss_backward(dy, divisor, classes, weight_array, ignore_index, count)
+
+    y = record(mean if is_mean else losses, (rows,), vjp)
+    if reduction == "sum":
+        return sum_of(y)
+    return y if is_mean or len(shape) == 2 else y.reshape(shape[:-1])
 
 
 __all__ = [

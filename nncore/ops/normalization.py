@@ -122,7 +122,7 @@ def batch_norm(
         y = _batch_inference(x_array, mean_array, var_array, weight_array, bias_array, eps)
         mean, rstd = mean_array, None
         if any(t is not None and t.requires_grad for t in (x, weight, bias)):
-            mean = mean_array.copy()
+            mean = KERNELS["copy"](mean_array)
             rstd = KERNELS["rsqrt_forward"](KERNELS["add"](var_array, np.array(eps, var_array.dtype)))
 
     def vjp(needs, dy):

@@ -8,19 +8,34 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import BOOL, INT64, as_float, as_tensor, cast, constant
-from nncore.ops.dims import normalize_dims, reduce_array, reduced_shape
+from nncore.ops.dims import (
+    as_outer_n_inner,
+    contiguous_array,
+    from_outer_n_inner,
+    normalize_dims,
+    reduce_array,
+    reduced_shape,
+    repeated,
+)
 
 _sum, _max, _min, _argmax, _argmin = (KERNELS[name] for name in ("sum", "max", "min", "argmax", "argmin"))
 _sum_squares, _sqrt = KERNELS["sum_squares"], KERNELS["sqrt_forward"]
+_mean, _var, _var_backward, _logsumexp = (KERNELS[name] for name in ("mean", "var", "var_backward", "logsumexp"))
+_put_along = KERNELS["put_along"]
 _copy, _mul, _div, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "eq"))
+
+
+def _softmax_of_blocks(blocks):
+    """softmax over the middle of (outer, n, inner)"""
+    if blocks.shape[2] == 1:
+        return KERNELS["softmax_forward"](blocks[:, :, 0])[:, :, None]
+    return KERNELS["softmax_columns_forward"](blocks)
 
 
 def _spread(dy, dims, shape, keepdim):
     """The gradient of a sum: dy repeated along the reduced dimensions, as a view."""
-    if dy.size == 1:  # what np.broadcast_to does, for one number
-        view = np.ndarray(shape, dy.dtype, dy, strides=(0,) * len(shape))
-        view.flags.writeable = False
-        return view
+    if dy.size == 1:
+        return repeated(dy, shape)
     return np.broadcast_to(dy if keepdim else np.expand_dims(dy, dims), shape)
 
 
@@ -80,7 +95,7 @@ def mean(x, dim=None, keepdim=False):
     def vjp(needs, dy):
         return _spread(_div(dy, count), dims, shape, keepdim)
 
-    return record(_div(reduce_array(_sum, x.array, dims, keepdim), count), (x,), vjp)
+    return record(reduce_array(_mean, x.array, dims, keepdim), (x,), vjp)
 
 
 def var(x, dim=None, correction=1, keepdim=False, unbiased=None):
@@ -102,12 +117,19 @@ def var(x, dim=None, correction=1, keepdim=False, unbiased=None):
         tensor(1.)
     """
     x = as_tensor(x)
+    if x.array.dtype.kind != "f":
+        raise TypeError(f"var: argument 'x' has dtype {x.array.dtype}, expected float32 or float64")
     correction = correction if unbiased is None else int(unbiased)
-    dims = normalize_dims("var", dim, x.array.ndim)
-    count = math.prod(x.array.shape[d] for d in dims)
-    deviation = x - mean(x, dims, keepdim=True)
-    total = sum(deviation * deviation, dims, keepdim)
-    return total / (float(count - correction) if count > correction else 0.0)
+    shape, dims = x.array.shape, normalize_dims("var", dim, x.array.ndim)
+    blocks = as_outer_n_inner(x.array, dims)
+    y, centre = _var(blocks, correction)
+
+    def vjp(needs, dy):
+        return from_outer_n_inner(
+            _var_backward(contiguous_array(dy).reshape(y.shape), blocks, centre, correction), shape, dims
+        )
+
+    return record(y.reshape(reduced_shape(shape, dims, keepdim)), (x,), vjp, (x,))
 
 
 def std(x, dim=None, correction=1, keepdim=False, unbiased=None):
@@ -121,22 +143,21 @@ def std(x, dim=None, correction=1, keepdim=False, unbiased=None):
     return var(x, dim, correction, keepdim, unbiased).sqrt()
 
 
-def _select(name, pick):
+def _select(name):
     """max or min along one dimension: (values, indices); the gradient goes to the first extremum."""
+    kernel = KERNELS[f"{name}_along"]
 
     def op(x, dim, keepdim):
         x = as_tensor(x)
-        (d,) = normalize_dims(name, dim, x.array.ndim) or (0,)
-        array = x.array if x.array.ndim else x.array.reshape(1)
-        indices = reduce_array(pick, array, (d,), True)
-        values = reduce_array(KERNELS[name], array, (d,), True)
-        out_shape = reduced_shape(x.array.shape, (d,), keepdim) if x.array.ndim else ()
-        positions = np.arange(array.shape[d], dtype=INT64).reshape([-1 if i == d else 1 for i in range(array.ndim)])
-        shape = x.array.shape
+        dims = normalize_dims(name, dim, x.array.ndim)
+        if len(dims) > 1:
+            raise ValueError(f"{name}: argument 'dim' is {dim}, expected one dimension")
+        shape, blocks = x.array.shape, as_outer_n_inner(x.array, dims)
+        values, indices = kernel(blocks)
+        out_shape, n = reduced_shape(shape, dims, keepdim), blocks.shape[1]
 
         def vjp(needs, dy, _):
-            zero = np.zeros((), dy.dtype)
-            return KERNELS["where"](_eq(positions, indices), dy.reshape(values.shape), zero).reshape(shape)
+            return _put_along(contiguous_array(dy).reshape(indices.shape), indices, n).reshape(shape)
 
         vjp.__qualname__ = name
         return record((values.reshape(out_shape), indices.reshape(out_shape)), (x,), vjp)
@@ -144,7 +165,7 @@ def _select(name, pick):
     return op
 
 
-_max_along, _min_along = _select("max", _argmax), _select("min", _argmin)
+_max_along, _min_along = _select("max"), _select("min")
 
 
 def _extremum(name, kernel, along):
@@ -290,17 +311,17 @@ def logsumexp(x, dim, keepdim=False):
         >>> nncore.logsumexp(nncore.tensor([1000.0, 1000.0]), dim=0)
         tensor(1000.6932)
     """
-    x = as_tensor(x)
-    dims = normalize_dims("logsumexp", dim, x.array.ndim)
-    nothing = 0 in [x.array.shape[d] for d in dims]
-    largest = (
-        np.zeros(reduced_shape(x.array.shape, dims, True), x.array.dtype)
-        if nothing
-        else reduce_array(_max, x.array, dims, True)
-    )
-    largest = wrap_array(np.where(np.isfinite(largest), largest, 0).astype(largest.dtype))
-    y = sum((x - largest).exp(), dims, True).log() + largest
-    return y if keepdim else y.reshape(reduced_shape(x.array.shape, dims, False))
+    x = as_float("logsumexp", x)
+    shape, dims = x.array.shape, normalize_dims("logsumexp", dim, x.array.ndim)
+    blocks = as_outer_n_inner(x.array, dims)
+    y = _logsumexp(blocks)
+
+    def vjp(needs, dy):
+        share = _softmax_of_blocks(blocks)
+        dy = np.expand_dims(contiguous_array(dy).reshape(y.shape), 1)
+        return from_outer_n_inner(_mul(share, dy, out=share), shape, dims)
+
+    return record(y.reshape(reduced_shape(shape, dims, keepdim)), (x,), vjp, (x,))
 
 
 def _euclidean(x, dim, keepdim):

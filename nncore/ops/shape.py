@@ -8,10 +8,11 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
-from nncore.ops.dims import contiguous_array, normalize_dims, sum_to
+from nncore.ops.dims import contiguous_array, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import index, view_of
 
-_copy = KERNELS["copy"]
+_FEW = 1 << 14  # elements: below, one more call costs more than writing them twice
+_copy, _put_along = KERNELS["copy"], KERNELS["put_along"]
 
 
 def _size(op, size):
@@ -380,7 +381,15 @@ def pad(x, pad, mode="constant", value=0.0):
     widths = [(0, 0)] * (x.array.ndim - len(pad) // 2) + [tuple(pad[i : i + 2]) for i in range(len(pad) - 2, -1, -2)]
     shape = tuple(n + before + after for n, (before, after) in zip(x.array.shape, widths))
     inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.array.shape, widths))
-    y = _copy(np.broadcast_to(np.asarray(value, x.array.dtype), shape), out=np.empty(shape, x.array.dtype))
+    y, fill = np.empty(shape, x.array.dtype), np.asarray(value, x.array.dtype)
+    if y.size <= _FEW:
+        _copy(repeated(fill, shape), out=y)
+    else:  # the frame alone: two slabs for each dimension
+        for d, (before, after) in enumerate(widths):
+            for slab in (slice(0, before), slice(shape[d] - after, shape[d])):
+                side = y[inside[:d] + (slab,)]
+                if side.size:
+                    _copy(repeated(fill, side.shape), out=side)
     _copy(x.array, out=y[inside])
 
     def vjp(needs, dy):
@@ -428,10 +437,12 @@ def one_hot(x, num_classes=-1):
     if x.array.dtype.kind not in "iu":
         raise TypeError(f"one_hot: argument 'x' has dtype {x.array.dtype}, expected int64")
     classes = int(x.array.max(initial=-1)) + 1 if num_classes == -1 else num_classes
-    if x.array.size and (x.array.min() < 0 or x.array.max() >= classes):
-        raise ValueError(f"one_hot: argument 'x' holds {x.array.min()} to {x.array.max()}, expected 0 to {classes - 1}")
-    hot = KERNELS["eq"](cast(x, INT64).array[..., None], np.arange(classes, dtype=INT64))
-    return wrap_array(_copy(hot, out=np.empty(hot.shape, INT64)))
+    index = contiguous_array(cast(x, INT64).array).reshape(1 if not x.array.ndim else -1, 1)
+    try:
+        y = _put_along(repeated(np.ones((), INT64), index.shape), index, classes)
+    except ValueError as error:
+        raise ValueError(str(error).replace("put_along: argument 'index'", "one_hot: argument 'x'")) from None
+    return wrap_array(y.reshape(*x.array.shape, classes))
 
 
 __all__ = [

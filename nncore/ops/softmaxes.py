@@ -3,23 +3,30 @@
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import as_float
-from nncore.ops.dims import normalize_dims
+from nncore.ops.dims import as_outer_n_inner, normalize_dims
 
 
 def _along(name):
-    forward, backward = KERNELS[f"{name}_forward"], KERNELS[f"{name}_backward"]
+    rows_forward, rows_backward = KERNELS[f"{name}_forward"], KERNELS[f"{name}_backward"]
+    columns_forward, columns_backward = KERNELS[f"{name}_columns_forward"], KERNELS[f"{name}_columns_backward"]
 
     def apply(x, dim):
         x = as_float(name, x)
         if x.array.ndim == 0:
             return apply(x.reshape(1), 0).reshape(())
         (d,) = normalize_dims(name, dim, x.array.ndim)
-        if d != x.array.ndim - 1:  # rows lie along the last dimension
-            return apply(x.transpose(d, -1), -1).transpose(d, -1)
-        y = forward(x.array)
+        if d == x.array.ndim - 1:
+            y = rows_forward(x.array)
 
-        def vjp(needs, dy):
-            return backward(dy, y)
+            def vjp(needs, dy):
+                return rows_backward(dy, y)
+
+        else:
+            y = columns_forward(as_outer_n_inner(x.array, (d,))).reshape(x.array.shape)
+
+            def vjp(needs, dy):
+                dx = columns_backward(as_outer_n_inner(dy, (d,)), as_outer_n_inner(y, (d,)))
+                return dx.reshape(y.shape)
 
         vjp.__qualname__ = name
         return record(y, (x,), vjp, (True,))
