@@ -8,8 +8,8 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops import pointwise
-from nncore.ops.convert import BOOL, as_float, as_tensor, pair, saved_factors
-from nncore.ops.dims import sum_to
+from nncore.ops.convert import BOOL, as_float, as_tensor, constant, pair, saved_factors
+from nncore.ops.dims import filled_like, sum_to
 
 _add, _sub, _mul, _div, _pow = (KERNELS[name] for name in ("add", "sub", "mul", "div", "pow"))
 _where, _eq, _ge, _gt = (KERNELS[name] for name in ("where", "eq", "ge", "gt"))
@@ -152,11 +152,11 @@ def pow(a, b):
     def vjp(needs, dy):
         da = db = None
         if needs[0]:  # b a^(b-1)
-            one = np.ones((), a_array.dtype)
+            one = constant(1, a_array.dtype).array
             da = apply(_mul, dy, apply(_mul, b_array, apply(_pow, a_array, apply(_sub, b_array, one))))
             da = sum_to(da, a_array.shape)
         if needs[1]:  # a^b log(a), and 0 where a = 0
-            zero = np.zeros((), a_array.dtype)
+            zero = constant(0, a_array.dtype).array
             log_a = apply(_where, apply(_eq, a_array, zero), zero, _log(a_array))
             db = sum_to(apply(_mul, dy, apply(_mul, y, log_a)), b_array.shape)
         return da, db
@@ -165,7 +165,7 @@ def pow(a, b):
 
 
 def _integer_power(x, exponent):
-    result, base = wrap_array(np.ones_like(x.array)), x
+    result, base = wrap_array(filled_like(x.array, 1)), x
     while exponent:
         if exponent & 1:
             result = mul(result, base)
@@ -182,7 +182,7 @@ def _extremum(name):
         a_array, b_array = a.array, b.array
 
         def vjp(needs, dy):  # equal values share the gradient
-            zero, half = np.zeros((), dy.dtype), np.full((), 0.5, dy.dtype)
+            zero, half = constant(0, dy.dtype).array, constant(0.5, dy.dtype).array
             shared = apply(_where, apply(_eq, a_array, b_array), apply(_mul, dy, half), zero)
             da = apply(_where, apply(first_wins, a_array, b_array), dy, shared)
             return (
@@ -290,7 +290,7 @@ def where(condition, a, b):
     c, a_shape, b_shape = condition.array, a.array.shape, b.array.shape
 
     def vjp(needs, dy):
-        zero = np.zeros((), dy.dtype)
+        zero = constant(0, dy.dtype).array
         return (
             sum_to(apply(_where, c, dy, zero), a_shape) if needs[0] else None,
             sum_to(apply(_where, c, zero, dy), b_shape) if needs[1] else None,

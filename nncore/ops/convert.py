@@ -109,7 +109,7 @@ def result_dtype(a, b):
 
 def constant(value, dtype):
     """A tensor without dimensions that holds a Python number; cached, read-only."""
-    key = (value, dtype, type(value))
+    key = (value or str(value), dtype, type(value))  # 0.0 and -0.0 are equal
     tensor = _constants.get(key)
     if tensor is None or value != value:
         array = np.array(value, dtype=dtype)

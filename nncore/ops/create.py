@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from nncore._core.capture import constant, is_capturing
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops.convert import INT64, as_tensor, default_dtype
+from nncore.ops.dims import filled
 
 
 def shape_of(op, size):
@@ -65,6 +67,20 @@ def from_numpy(array):
     return converted
 
 
+def _full(shape, value, dtype):
+    if is_capturing():  # by a kernel, so that every replay fills it again
+        return filled(np.empty(shape, dtype), value)
+    return np.zeros(shape, dtype) if type(value) is int and value == 0 else np.full(shape, value, dtype)
+
+
+def _full_like(x, value, dtype):
+    array = np.empty_like(x.array, dtype=dtype, subok=False)
+    if is_capturing():
+        return filled(array, value)
+    array.fill(value)
+    return array
+
+
 def full(size, fill_value, dtype=None, requires_grad=False):
     """A tensor filled with one value.
 
@@ -81,7 +97,7 @@ def full(size, fill_value, dtype=None, requires_grad=False):
             if isinstance(fill_value, bool)
             else INT64
         )
-    return _new(np.full(shape_of("full", (size,)), fill_value, np.dtype(dtype)), requires_grad)
+    return _new(_full(shape_of("full", (size,)), fill_value, dtype), requires_grad)
 
 
 def zeros(*size, dtype=None, requires_grad=False):
@@ -92,7 +108,7 @@ def zeros(*size, dtype=None, requires_grad=False):
         >>> nncore.zeros(2)
         tensor([0., 0.])
     """
-    return _new(np.zeros(shape_of("zeros", size), dtype or default_dtype()), requires_grad)
+    return _new(_full(shape_of("zeros", size), 0, dtype or default_dtype()), requires_grad)
 
 
 def ones(*size, dtype=None, requires_grad=False):
@@ -103,7 +119,7 @@ def ones(*size, dtype=None, requires_grad=False):
         >>> nncore.ones(2)
         tensor([1., 1.])
     """
-    return _new(np.ones(shape_of("ones", size), dtype or default_dtype()), requires_grad)
+    return _new(_full(shape_of("ones", size), 1, dtype or default_dtype()), requires_grad)
 
 
 def empty(*size, dtype=None, requires_grad=False):
@@ -119,17 +135,17 @@ def empty(*size, dtype=None, requires_grad=False):
 
 def zeros_like(x, dtype=None, requires_grad=False):
     """Zeros with the shape and dtype of x."""
-    return _new(np.zeros_like(x.array, dtype=dtype, subok=False), requires_grad)
+    return _new(_full_like(x, 0, dtype), requires_grad)
 
 
 def ones_like(x, dtype=None, requires_grad=False):
     """Ones with the shape and dtype of x."""
-    return _new(np.ones_like(x.array, dtype=dtype, subok=False), requires_grad)
+    return _new(_full_like(x, 1, dtype), requires_grad)
 
 
 def full_like(x, fill_value, dtype=None, requires_grad=False):
     """One value with the shape and dtype of x."""
-    return _new(np.full_like(x.array, fill_value, dtype=dtype, subok=False), requires_grad)
+    return _new(_full_like(x, fill_value, dtype), requires_grad)
 
 
 def empty_like(x, dtype=None, requires_grad=False):
@@ -151,7 +167,7 @@ def arange(start, end=None, step=1, dtype=None):
         raise ValueError("arange: argument 'step' is 0, expected a number other than 0")
     if dtype is None:
         dtype = default_dtype() if any(isinstance(v, float) for v in (start, end, step)) else INT64
-    return wrap_array(np.arange(start, end, step).astype(dtype))
+    return wrap_array(constant(np.arange(start, end, step).astype(dtype)))
 
 
 def linspace(start, end, steps, dtype=None):
@@ -162,7 +178,7 @@ def linspace(start, end, steps, dtype=None):
         >>> nncore.linspace(0, 1, 3)
         tensor([0.0000, 0.5000, 1.0000])
     """
-    return wrap_array(np.linspace(start, end, steps).astype(dtype or default_dtype()))
+    return wrap_array(constant(np.linspace(start, end, steps).astype(dtype or default_dtype())))
 
 
 def eye(n, m=None, dtype=None):
@@ -173,7 +189,7 @@ def eye(n, m=None, dtype=None):
         >>> nncore.eye(2).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    return wrap_array(np.eye(n, m, dtype=dtype or default_dtype()))
+    return wrap_array(constant(np.eye(n, m, dtype=dtype or default_dtype())))
 
 
 def is_tensor(x):

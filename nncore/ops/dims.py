@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from nncore._core.kernels import KERNELS
+from nncore.ops.convert import constant
 
 _SUM, _COPY = KERNELS["sum"], KERNELS["copy"]
 
@@ -23,7 +24,17 @@ def repeated(number, shape):
 
 def zeros_array(shape, dtype):
     """Zeros, written by the copy kernel."""
-    return _COPY(repeated(np.zeros((), dtype), shape), out=np.empty(shape, dtype))
+    return filled(np.empty(shape, dtype), 0)
+
+
+def filled(array, value):
+    """`array`, with a Python number written to every element by the copy kernel."""
+    return _COPY(repeated(constant(value, array.dtype).array, array.shape), out=array)
+
+
+def filled_like(array, value):
+    """A new array like `array`, filled with a Python number."""
+    return filled(np.empty_like(array, subok=False), value)
 
 
 def normalize_dims(op, dim, ndim):

@@ -143,7 +143,7 @@ def set_index(x, key, value):
         dx = None
         if needs[0]:
             dx = _copy(dy)
-            write(dx, np.zeros((), dy.dtype) if not basic else np.broadcast_to(np.zeros((), dy.dtype), shape))
+            write(dx, constant(0, dy.dtype).array if not basic else np.broadcast_to(constant(0, dy.dtype).array, shape))
         return dx, sum_to(contiguous_array(dy[_asview_of(key)] if basic else dy[key]), value.array.shape) if needs[
             1
         ] else None

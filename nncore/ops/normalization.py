@@ -4,7 +4,7 @@ import numpy as np
 
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
-from nncore.ops.convert import as_tensor
+from nncore.ops.convert import as_tensor, constant
 from nncore.ops.dims import contiguous_array
 
 _layer_forward, _layer_backward = KERNELS["layer_norm_forward"], KERNELS["layer_norm_backward"]
@@ -123,7 +123,7 @@ def batch_norm(
         mean, rstd = mean_array, None
         if any(t is not None and t.requires_grad for t in (x, weight, bias)):
             mean = KERNELS["copy"](mean_array)
-            rstd = KERNELS["rsqrt_forward"](KERNELS["add"](var_array, np.array(eps, var_array.dtype)))
+            rstd = KERNELS["rsqrt_forward"](KERNELS["add"](var_array, constant(eps, var_array.dtype).array))
 
     def vjp(needs, dy):
         dx, dweight, dbias = _batch_backward(

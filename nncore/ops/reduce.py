@@ -281,7 +281,7 @@ def any(x, dim=None, keepdim=False):
         >>> nncore.any(nncore.tensor([False, True]))
         tensor(True)
     """
-    return amax(as_tensor(x) != 0, dim, keepdim) if as_tensor(x).array.size else wrap_array(np.zeros((), BOOL))
+    return amax(as_tensor(x) != 0, dim, keepdim) if as_tensor(x).array.size else wrap_array(constant(False, BOOL).array)
 
 
 def all(x, dim=None, keepdim=False):
@@ -292,7 +292,7 @@ def all(x, dim=None, keepdim=False):
         >>> nncore.all(nncore.tensor([False, True]))
         tensor(False)
     """
-    return amin(as_tensor(x) != 0, dim, keepdim) if as_tensor(x).array.size else wrap_array(np.ones((), BOOL))
+    return amin(as_tensor(x) != 0, dim, keepdim) if as_tensor(x).array.size else wrap_array(constant(True, BOOL).array)
 
 
 def logsumexp(x, dim, keepdim=False):
@@ -330,7 +330,7 @@ def _euclidean(x, dim, keepdim):
     y = _sqrt(reduce_array(_sum_squares, array, dims, keepdim))
 
     def vjp(needs, dy):  # x / |x|, and 0 at 0
-        slope = KERNELS["where"](_eq(y, np.zeros((), y.dtype)), np.zeros((), y.dtype), _div(dy, y))
+        slope = KERNELS["where"](_eq(y, constant(0, y.dtype).array), constant(0, y.dtype).array, _div(dy, y))
         return _mul(array, _spread(slope, dims, array.shape, keepdim))
 
     vjp.__qualname__ = "norm"

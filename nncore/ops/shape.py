@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
+from nncore._core import capture
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
-from nncore.ops.convert import INT64, as_tensor, cast, result_dtype
+from nncore.ops.convert import INT64, as_tensor, cast, constant, result_dtype
 from nncore.ops.dims import contiguous_array, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import index, view_of
 
@@ -409,13 +410,13 @@ def tril(x, diagonal=0):
     x = as_tensor(x)
     if x.array.ndim < 2:
         raise ValueError(f"tril: argument 'x' has shape {x.array.shape}, expected at least 2 dimensions")
-    mask = np.tri(*x.array.shape[-2:], diagonal, dtype=bool)
+    mask = capture.constant(np.tri(*x.array.shape[-2:], diagonal, dtype=bool))
     array = x.array
 
     def vjp(needs, dy):
-        return KERNELS["where"](mask, dy, np.zeros((), dy.dtype))
+        return KERNELS["where"](mask, dy, constant(0, dy.dtype).array)
 
-    return record(KERNELS["where"](mask, array, np.zeros((), array.dtype)), (x,), vjp)
+    return record(KERNELS["where"](mask, array, constant(0, array.dtype).array), (x,), vjp)
 
 
 def one_hot(x, num_classes=-1):
@@ -439,7 +440,7 @@ def one_hot(x, num_classes=-1):
     classes = int(x.array.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     index = contiguous_array(cast(x, INT64).array).reshape(1 if not x.array.ndim else -1, 1)
     try:
-        y = _put_along(repeated(np.ones((), INT64), index.shape), index, classes)
+        y = _put_along(repeated(constant(1, INT64).array, index.shape), index, classes)
     except ValueError as error:
         raise ValueError(str(error).replace("put_along: argument 'index'", "one_hot: argument 'x'")) from None
     return wrap_array(y.reshape(*x.array.shape, classes))
