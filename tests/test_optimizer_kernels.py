@@ -208,6 +208,22 @@ def test_centred_rmsprop_survives_a_variance_that_rounds_below_zero():
     assert np.isfinite(p).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_states_that_decay_end_at_zero(dtype):
+    """Subnormal numbers would stay, as rounding holds them up, and are slow."""
+    p, b, m, v, s, a, d = ([np.ones(37, dtype)] for _ in range(7))
+    none = [np.zeros(37, dtype)]
+    tiny = [np.full(37, np.finfo(dtype).tiny, dtype)]
+    for grads in (tiny, none):
+        for step in range(2, 80):
+            kernels.sgd_step(p, b, grads, 0.1, 1e-5, 0.0, 0.0, 0, 0, 0, step)
+            kernels.adam_step(p, m, v, None, grads, 0.1, 1e-5, 1e-5, 1e-8, 0.0, 0, 0, 0, step)
+            kernels.rmsprop_step(p, s, a, d, grads, 0.1, 1e-5, 1e-8, 0.0, 1e-5, 0)
+        assert v[0].any() == s[0].any() == False  # noqa: E712  (the square of `tiny` is 0)
+    assert not any(state[0].any() for state in (b, m, a, d))
+    assert np.isfinite(p[0]).all()
+
+
 def test_nan_stays_in_its_element():
     p, m, v, g = (np.zeros(37, np.float32) for _ in range(4))
     g[5] = np.nan
