@@ -347,7 +347,7 @@ def adam(*shapes):
     def by_nncore():
         nonlocal steps
         steps += 1
-        kernels.adam_step(params, first, second, None, grads, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, steps)
+        kernels.adam_step(params, first, second, None, grads, 1e-3, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, steps)
         return params
 
     return Contest({"numpy": by_numpy, "nncore": by_nncore}, bytes=28.0 * baseline.flat.size)

@@ -219,7 +219,7 @@ def test_states_that_decay_end_at_zero(dtype):
             kernels.sgd_step(p, b, grads, 0.1, 1e-5, 0.0, 0.0, 0, 0, 0, step)
             kernels.adam_step(p, m, v, None, grads, 0.1, 1e-5, 1e-5, 1e-8, 0.0, 0, 0, 0, step)
             kernels.rmsprop_step(p, s, a, d, grads, 0.1, 1e-5, 1e-8, 0.0, 1e-5, 0)
-        assert v[0].any() == s[0].any() == False  # noqa: E712  (the square of `tiny` is 0)
+        assert not any(square[0].any() for square in (v, s))  # that of `tiny`, too
     assert not any(state[0].any() for state in (b, m, a, d))
     assert np.isfinite(p[0]).all()
 

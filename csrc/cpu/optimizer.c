@@ -16,9 +16,8 @@
  *   and Ba, arXiv:1412.6980; Reddi, Kale and Kumar, arXiv:1904.09237; Loshchilov and Hutter, arXiv:1711.05101;
  *   Tieleman and Hinton, Coursera lecture 6.5 (2012); Graves, arXiv:1308.0850 (centred). Defaults as in torch.optim.
  */
-#include <float.h>
-
 #include "row.h"
+#include "vecmath.h"
 
 /* Updates elements i .. i+n-1, n <= NN_WIDTH, of the arrays `lists` points to. */
 typedef void (*update)(const void *step, real *const *arrays, int64_t i, int64_t n);
@@ -49,13 +48,11 @@ NN_INLINE vec load_gradient(const real *grad, int64_t i, int64_t n, vec p, bool 
 }
 
 /* x, and 0 for subnormal numbers */
-NN_INLINE vec settled(vec x) {
-    return v_select(v_lt(v_abs(x), v_set1(NN_IS_F32 ? (real)FLT_MIN : (real)DBL_MIN)), v_set1(0), x);
-}
+NN_INLINE vec settled(vec x) { return v_select(v_lt(v_abs(x), v_set1(NNV_REAL(0x1p-126, 0x1p-1022))), v_set1(0), x); }
 
 /* g^2, and 0 where that is subnormal */
 NN_INLINE vec square(vec g) {
-    const vec root = v_set1(NN_IS_F32 ? (real)0x1p-63 : (real)0x1p-511);
+    const vec root = v_set1(NNV_REAL(0x1p-63, 0x1p-511));
     g = v_select(v_lt(v_abs(g), root), v_set1(0), g);
     return g * g;
 }
