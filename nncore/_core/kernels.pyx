@@ -122,11 +122,14 @@ cdef inline bint _is_dense(cnp.ndarray a) noexcept:
 
 
 cdef inline bint _same_layout(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Whether elements of one index lie at one offset."""
     cdef int i
     if cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(b):
         return False
     for i in range(cnp.PyArray_NDIM(a)):
-        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i) or cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i):
+        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i):
+            return False
+        if cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i) and cnp.PyArray_DIM(a, i) > 1:
             return False
     return True
 

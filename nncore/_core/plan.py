@@ -240,7 +240,7 @@ def _refuse_unknown(records):
 def _settle(records, buffers, arrays, outputs):
     """Fix what others than the capture can see; what only the caller gets becomes an output."""
     buffer_of = {id(buffer.owner): buffer for buffer in buffers}
-    views = Counter(id(array.base) for array in arrays)
+    views = Counter(id(array.base) for array in {id(array): array for array in (*arrays, *outputs)}.values())
     given = Counter(id(array) for array in outputs)
     visible = {}
     for i in range(len(arrays)):
