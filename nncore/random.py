@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from nncore._core.capture import current, is_capturing, live
+from nncore._core.capture import current, is_capturing, live, refuse
 
 MASK = (1 << 63) - 1
 
@@ -35,6 +35,7 @@ class Generator:
         """Start the stream of `seed` again. Returns the generator."""
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise TypeError(f"manual_seed: argument 'seed' is {seed!r}, expected an integer")
+        refuse("seeding a generator", "seed it outside the function")
         self.seed, self.offset = int(seed) & MASK, 0
         return self
 

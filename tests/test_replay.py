@@ -18,27 +18,68 @@ def images(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+def around(layer):
+    return lambda: nn.Sequential(nn.Linear(6, 16), layer(), nn.Linear(16, 3)), (8, 6)
+
+
+def image_net(*layers, features):
+    return lambda: nn.Sequential(*(make() for make in layers), nn.Flatten(), nn.Linear(features, 3)), (4, 2, 8, 8)
+
+
+# For every class of nncore.nn: how to make a model with it, and the shape of a batch.
 MODELS = {
-    "mlp": (lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), (8, 6)),
-    "tanh, gelu": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 3)), (8, 6)),
-    "dropout": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.3), nn.Sigmoid(), nn.Linear(16, 3)), (8, 6)),
-    "batch norm": (lambda: nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.SiLU(), nn.Linear(16, 3)), (8, 6)),
-    "layer norm": (lambda: nn.Sequential(nn.Linear(6, 16), nn.LayerNorm(16), nn.Linear(16, 3)), (8, 6)),
-    "cnn": (
-        lambda: nn.Sequential(
-            nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4), nn.ReLU(),
-            nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3),
-        ),
-        (4, 2, 8, 8),
+    "Sequential": (lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), (8, 6)),
+    "Linear": (lambda: nn.Linear(6, 3), (8, 6)),
+    "Dropout": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.3), nn.Sigmoid(), nn.Linear(16, 3)), (8, 6)),
+    "BatchNorm1d": around(lambda: nn.BatchNorm1d(16)),
+    "LayerNorm": around(lambda: nn.LayerNorm(16)),
+    "Softmax": around(lambda: nn.Softmax(-1)),
+    "LogSoftmax": around(lambda: nn.LogSoftmax(-1)),
+    "Unflatten": (lambda: nn.Sequential(nn.Linear(6, 16), nn.Unflatten(1, (4, 4)), nn.Flatten(), nn.Linear(16, 3)), (8, 6)),
+    **{
+        name: around(getattr(nn, name))
+        for name in (
+            "ELU", "GELU", "Hardtanh", "Identity", "LeakyReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softplus", "Tanh",
+        )
+    },
+    "Conv2d": image_net(
+        lambda: nn.Conv2d(2, 6, 3, padding=1), nn.ReLU, lambda: nn.Conv2d(6, 4, 3, stride=2, groups=2), features=36
     ),
+    "BatchNorm2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.BatchNorm2d(5), nn.ReLU, features=180),
+    "MaxPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.MaxPool2d(2), features=45),
+    "AvgPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.AvgPool2d(2), features=45),
+    "AdaptiveAvgPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.AdaptiveAvgPool2d(2), features=20),
+    "Flatten": image_net(nn.Identity, features=128),
 }  # fmt: skip
-OPTIMIZERS = {
-    "sgd": lambda p: optim.SGD(p, lr=0.1),
-    "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "adam": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
-    "adamw": lambda p: optim.AdamW(p, lr=0.01),
-    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
+NOT_LAYERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "Embedding"}  # Embedding: see below
+LOSSES = {
+    "BCELoss": lambda loss, y: loss(y.sigmoid(), (y.detach() > 0).float()),
+    "BCEWithLogitsLoss": lambda loss, y: loss(y, (y.detach() > 0).float()),
+    "CrossEntropyLoss": lambda loss, y: loss(y, y.detach().argmin(1)),
+    "NLLLoss": lambda loss, y: loss(y.log_softmax(1), y.detach().argmin(1)),
+    **{
+        name: lambda loss, y: loss(y, y.detach() * 0.5 + 1)
+        for name in ("HuberLoss", "L1Loss", "MSELoss", "SmoothL1Loss")
+    },
 }
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.1),
+    "SGD, momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "Adam": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
+}
+
+
+def names_of(module, base):
+    return {name for name, thing in vars(module).items() if isinstance(thing, type) and issubclass(thing, base)}
+
+
+def test_every_layer_loss_and_optimizer_has_a_row():
+    losses = {name for name in names_of(nn, nn.Module) if name.endswith("Loss")}
+    assert losses == LOSSES.keys()
+    assert names_of(nn, nn.Module) - losses - NOT_LAYERS == MODELS.keys()
+    assert names_of(optim, optim.Optimizer) - {"Optimizer"} == {name.split(",")[0] for name in OPTIMIZERS}
 
 
 def training(model, optimizer):
@@ -79,13 +120,58 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_replay_gives_the_bits_of_eager(model, optimizer):
-    make_model, shape = MODELS[model]
-    eager = run(make_model, OPTIMIZERS[optimizer], shape, compiled=False)
-    for threads in (1, 2, 5) if optimizer == "adam" else (1,):
-        replayed = run(make_model, OPTIMIZERS[optimizer], shape, compiled=True, threads=threads)
+def test_every_layer_has_the_bits_of_eager(model):
+    check(*MODELS[model], OPTIMIZERS["Adam"], threads=(1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_has_the_bits_of_eager(optimizer):
+    check(*MODELS["Sequential"], OPTIMIZERS[optimizer], threads=(1, 5))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_has_the_bits_of_eager(loss):
+    def run(compiled):
+        nncore.manual_seed(0)
+        model, value = nn.Linear(6, 3), getattr(nn, loss)()
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            result = LOSSES[loss](value, model(x))
+            result.backward()
+            optimizer.step()
+            return result
+
+        step = nncore.compile(step) if compiled else step
+        rng = np.random.default_rng(0)
+        values = [step(nncore.Tensor(rng.standard_normal((8, 6)).astype(np.float32))).item() for _ in range(STEPS)]
+        return values, model.weight.array.tobytes()
+
+    assert run(compiled=True) == run(compiled=False)
+
+
+def test_an_embedding_has_the_bits_of_eager():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(10, 4, padding_idx=2), nn.Flatten(), nn.Linear(12, 3))
+        step = training(model, optim.Adam(model.parameters(), lr=0.1))
+        step = nncore.compile(step) if compiled else step
+        rng = np.random.default_rng(0)
+        for _ in range(STEPS):
+            step(nncore.Tensor(rng.integers(0, 10, (8, 3))), nncore.Tensor(rng.integers(0, 3, 8)))
+        results.append([p.array.tobytes() for p in model.parameters()])
+        with pytest.raises((ValueError, IndexError), match="10"):
+            step(nncore.Tensor(np.full((8, 3), 10)), nncore.Tensor(np.zeros(8, np.int64)))
+    assert results[0] == results[1]
+
+
+def check(make_model, shape, make_optimizer, threads):
+    eager = run(make_model, make_optimizer, shape, compiled=False)
+    for count in threads:
+        replayed = run(make_model, make_optimizer, shape, compiled=True, threads=count)
         assert replayed[0] == eager[0]
         assert same(replayed[1], eager[1])
         assert same(replayed[2], eager[2])

@@ -6,9 +6,11 @@ import numbers
 
 import numpy as np
 
+from nncore._core.kernels import KERNELS
 from nncore._tensor import Tensor
 from nncore.ops.random import fill_normal, fill_uniform
 
+_copy = KERNELS["copy"]
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
@@ -45,7 +47,7 @@ def _draw(fill, tensor, first, second, generator):
     if array.flags.c_contiguous:
         fill(array, first, second, generator)
     else:
-        array[...] = fill(np.empty(array.shape, array.dtype), first, second, generator)
+        _copy(fill(np.empty(array.shape, array.dtype), first, second, generator), out=array)
     tensor.changed()
     return tensor
 
@@ -93,7 +95,7 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
         values[outside] = again
         still = (again < a) | (again > b)
         outside = tuple(index[still] for index in outside)
-    tensor.array[...] = values
+    _copy(values, out=tensor.array)
     tensor.changed()
     return tensor
 
@@ -118,7 +120,7 @@ def eye_(tensor):
     """Fill a matrix with the identity."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    tensor.array[...] = np.eye(*tensor.shape, dtype=tensor.dtype)
+    _copy(np.eye(*tensor.shape, dtype=tensor.dtype), out=tensor.array)
     tensor.changed()
     return tensor
 
@@ -203,6 +205,6 @@ def orthogonal_(tensor, gain=1, generator=None):
     drawn = normal_(Tensor(np.empty((rows, cols), np.float64)), generator=generator).array
     q, r = np.linalg.qr(drawn.T if rows < cols else drawn)
     q = q * np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices
-    tensor.array[...] = gain * (q.T if rows < cols else q).reshape(tensor.shape)
+    _copy(gain * (q.T if rows < cols else q).reshape(tensor.shape), out=tensor.array)
     tensor.changed()
     return tensor

@@ -2,9 +2,8 @@
 
 import math
 
-import numpy as np
-
 from nncore import ops
+from nncore._core.tape import no_grad
 from nncore._tensor import Tensor
 
 
@@ -40,30 +39,28 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     gradients = _gradients(parameters)
     if not gradients:
         return ops.as_tensor(0.0)
-    norms = np.array([_norm(gradient.detach(), norm_type) for gradient in gradients])
-    if norm_type == math.inf:
-        total = norms.max()
-    else:
-        total = np.sum(norms**norm_type) ** (1.0 / norm_type)
-    if error_if_nonfinite and not math.isfinite(total):
+    dtype = gradients[0].dtype
+    with no_grad():
+        total = _norm(ops.stack([_norm(gradient, norm_type).to(dtype) for gradient in gradients]), norm_type)
+        scale = (max_norm / (total + 1e-6)).clamp(max=1.0)
+    if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
             "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
             "`error_if_nonfinite=False`"
         )
-    scale = max_norm / (total + 1e-6)
-    if not scale >= 1.0:
+    with no_grad():
         for gradient in gradients:
-            gradient.mul_(float(scale))
-    return Tensor(np.asarray(total, gradients[0].dtype))
+            gradient.mul_(scale.to(gradient.dtype))
+    return total
 
 
-def _norm(gradient, norm_type):
+def _norm(x, norm_type):
     if norm_type == math.inf:
-        return gradient.abs().max().item() if gradient.numel() else 0.0
+        return x.abs().max() if x.numel() else ops.zeros(dtype=x.dtype)
     if norm_type == 2:
-        return math.sqrt(gradient.square().sum().item())
-    return (gradient.abs() ** norm_type).sum().item() ** (1.0 / norm_type)
+        return x.square().sum().sqrt()
+    return (x.abs() ** norm_type).sum() ** (1.0 / norm_type)
 
 
 def clip_grad_value_(parameters, clip_value, foreach=None):

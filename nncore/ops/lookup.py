@@ -3,7 +3,7 @@
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore.ops.convert import INT64, as_tensor, cast
-from nncore.ops.dims import contiguous_array
+from nncore.ops.dims import contiguous_array, filled
 
 _gather_rows, _scatter_add_rows = KERNELS["gather_rows"], KERNELS["scatter_add_rows"]
 
@@ -43,7 +43,7 @@ def embedding(input, weight, padding_idx=None):
     def vjp(needs, dy):
         dweight = _scatter_add_rows(dy, rows, count)
         if padding_idx is not None:
-            dweight[padding_idx] = 0
+            filled(dweight[padding_idx], 0)
         return None, dweight
 
     return record(y, (None, weight), vjp)

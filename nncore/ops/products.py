@@ -39,12 +39,13 @@ def _product(a, b):
         return _matmul(a[None], b[None])[0]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if b.ndim == 2 and a.flags.c_contiguous:  # one tall matrix instead of a batch
-        return _matmul(a.reshape(1, -1, a.shape[-1]), b[None]).reshape(*batch, a.shape[-2], b.shape[-1])
+        rows = a if a.ndim == 2 else contiguous_array(a)
+        return _matmul(rows.reshape(1, -1, a.shape[-1]), b[None]).reshape(*batch, a.shape[-2], b.shape[-1])
     n = math.prod(batch)
 
     def as_batch(x):
         x = np.broadcast_to(x, batch + x.shape[-2:])
-        return x if x.ndim == 3 else x.reshape(n, *x.shape[-2:])
+        return x if x.ndim == 3 else contiguous_array(x).reshape(n, *x.shape[-2:])
 
     return _matmul(as_batch(a), as_batch(b)).reshape(*batch, a.shape[-2], b.shape[-1])
 

@@ -382,7 +382,7 @@ def pad(x, pad, mode="constant", value=0.0):
     widths = [(0, 0)] * (x.array.ndim - len(pad) // 2) + [tuple(pad[i : i + 2]) for i in range(len(pad) - 2, -1, -2)]
     shape = tuple(n + before + after for n, (before, after) in zip(x.array.shape, widths))
     inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.array.shape, widths))
-    y, fill = np.empty(shape, x.array.dtype), np.asarray(value, x.array.dtype)
+    y, fill = np.empty(shape, x.array.dtype), constant(value, x.array.dtype).array
     if y.size <= _FEW:
         _copy(repeated(fill, shape), out=y)
     else:  # the frame alone: two slabs for each dimension

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from nncore._core.capture import guard, is_capturing, live, state, touch
+from nncore._core.capture import guard, is_capturing, live, refuse, state, touch
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
 
@@ -13,7 +13,9 @@ class ParamGroup(dict):
     """Options of a group of parameters. A captured step reads the learning rate anew, and depends on all the others."""
 
     def __setitem__(self, name, value):
-        if name != "lr":
+        if name == "lr":
+            refuse("setting the learning rate", "call scheduler.step() outside the function")
+        else:
             touch()
         super().__setitem__(name, value)
 

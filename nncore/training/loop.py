@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .. import random
 from .._core.capture import configuration
 from .._core.kernels import KERNELS
 from .._core.tape import no_grad
 from ..compiled import Patient
+from ..random import default_generator as _generator
 from . import losses, metrics
 
 _copy = KERNELS["copy"]
@@ -139,7 +139,7 @@ class TrainingStep:
             self.refresh()
         for buffer, backup in zip(self.buffers, self.backups, strict=True):
             _copy(buffer.array, out=backup)
-        generator = random.get_rng_state()
+        position = _generator.seed, _generator.offset
         try:
             self.optimizer.zero_grad()
             outputs = self.model(*inputs)
@@ -148,7 +148,7 @@ class TrainingStep:
             self.optimizer.step()
         except BaseException:
             self.put_back()
-            random.set_rng_state(generator)
+            _generator.seed, _generator.offset = position
             raise
         return loss, outputs
 
@@ -172,13 +172,13 @@ class EvaluationStep:
 
     def compute(self, inputs, y, weight):
         """Returns (loss, outputs)."""
-        generator = random.get_rng_state()
+        position = _generator.seed, _generator.offset
         try:
             with no_grad():
                 outputs = self.model(*inputs)
                 return self.objective.loss_of(outputs, y, weight, regularized_modules(self.model)), outputs
         except BaseException:
-            random.set_rng_state(generator)
+            _generator.seed, _generator.offset = position
             raise
 
     def run(self, inputs, y, weight):
