@@ -256,6 +256,73 @@ def test_what_cannot_be_captured_is_an_error(fn, message):
     assert nncore.ones(2).sum().item() == 2  # the capture has ended
 
 
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda model, optimizer: nncore.manual_seed(1), "seeding a generator"),
+        (lambda model, optimizer: optimizer.param_groups[0].update(lr=1.0), "setting the learning rate"),
+        (lambda model, optimizer: model.load_state_dict(model.state_dict()), "loading weights"),
+        (lambda model, optimizer: model.eval(), "training"),
+        (lambda model, optimizer: setattr(model, "calls", 1), "Linear.calls"),
+    ],
+)
+def test_what_python_changes_is_an_error(act, message):
+    model = nn.Linear(4, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    def step(x):
+        act(model, optimizer)
+        return model(x).detach()
+
+    with pytest.raises(CaptureError, match=message):
+        nncore.compile(step)(nncore.ones(2, 4))
+
+
+def test_gradients_are_clipped_as_in_eager():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x, y, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 1.5)
+            nn.utils.clip_grad_value_(model.parameters(), 0.2)
+            optimizer.step()
+            return norm
+
+        step = nncore.compile(step) if compiled else step
+        norms = [step(nncore.Tensor(images(5, 4) * k), nncore.Tensor(np.arange(5) % 3)).item() for k in range(1, 6)]
+        results.append((norms, model.weight.array.tobytes()))
+        assert min(norms) < 1.5 < max(norms)
+    assert results[0] == results[1]
+
+
+def test_gradients_of_several_batches_are_added_as_in_eager():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+
+        def collect(x, y, model=model):
+            F.cross_entropy(model(x), y).backward()
+
+        def apply(optimizer=optimizer):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+
+        collect, apply = (nncore.compile(f) if compiled else f for f in (collect, apply))
+        for k in range(6):
+            collect(nncore.Tensor(images(5, 4) * k), nncore.Tensor(np.arange(5) % 3))
+            if k % 2:
+                apply()
+        results.append([p.array.tobytes() for p in model.parameters()])
+    assert results[0] == results[1]
+
+
 def test_arguments_and_results_that_need_a_gradient_are_refused():
     with pytest.raises(CaptureError, match="requires a gradient"):
         nncore.compile(lambda x: x * 2)(nncore.ones(3, requires_grad=True))

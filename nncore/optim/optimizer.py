@@ -21,8 +21,8 @@ class ParamGroup(dict):
 
     def update(self, *args, **options):
         """As dict.update."""
-        touch()
-        super().update(*args, **options)
+        for name, value in dict(*args, **options).items():
+            self[name] = value
 
     def learning_rate(self):
         """The learning rate, in a form that a replay renews."""
