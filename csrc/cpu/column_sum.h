@@ -8,7 +8,7 @@
 #ifndef NN_COLUMN_SUM_H
 #define NN_COLUMN_SUM_H
 
-#include "cpu.h"
+#include "row.h"
 
 /* Writes the `width` sums over one chunk. scratch: what the caller of nn_sum_chunks has reserved. */
 typedef void (*nn_chunk_sum)(real *sum, const void *source, int64_t chunk, void *scratch);
@@ -54,12 +54,28 @@ typedef struct {
     int64_t rows, cols, left, width;
 } nn_column_block;
 
+/* The sums of `vecs` registers of columns; of the last of them n columns count. */
+NN_INLINE void nn_sum_columns(real *sum, const real *x, int64_t rows, int64_t stride, const int vecs, int64_t n) {
+    vec total[4];
+    NN_UNROLL
+    for (int j = 0; j < vecs; j++) total[j] = (vec){0};
+    for (int64_t row = 0; row < rows; row++, x += stride) {
+        NN_UNROLL
+        for (int j = 0; j < vecs; j++) total[j] += row_load(x + j * NN_WIDTH, n);
+    }
+    NN_UNROLL
+    for (int j = 0; j < vecs; j++) row_store(sum + j * NN_WIDTH, total[j], n);
+}
+
 static inline void nn_column_chunk_sum(real *sum, const void *source, int64_t chunk, void *scratch) {
     (void)scratch;
     const nn_column_block *s = source;
-    const int64_t end = (chunk + 1) * NN_KC < s->rows ? (chunk + 1) * NN_KC : s->rows;
-    memset(sum, 0, (size_t)s->width * sizeof(real));
-    for (int64_t row = chunk * NN_KC; row < end; row++) nn_add_to(sum, s->x + row * s->cols + s->left, s->width);
+    const int64_t left = s->rows - chunk * NN_KC, rows = left < NN_KC ? left : NN_KC;
+    const real *x = s->x + chunk * NN_KC * s->cols + s->left;
+    int64_t c = 0;
+    for (; c + 4 * NN_WIDTH <= s->width; c += 4 * NN_WIDTH) nn_sum_columns(sum + c, x + c, rows, s->cols, 4, NN_WIDTH);
+    for (; c + NN_WIDTH <= s->width; c += NN_WIDTH) nn_sum_columns(sum + c, x + c, rows, s->cols, 1, NN_WIDTH);
+    if (c < s->width) nn_sum_columns(sum + c, x + c, rows, s->cols, 1, s->width - c);
 }
 
 static inline void nn_column_sum(real *sum, const real *x, int64_t rows, int64_t cols, const nn_team *team, int rank) {

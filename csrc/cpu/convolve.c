@@ -145,21 +145,23 @@ void NN_FN(convolve)(const nn_convolution *c, const nn_team *team, int rank) {
 /* Rows first .. first + count of dY. */
 static void pack_rows(real *panel, const real *dy, int64_t dy_row, int64_t count, int64_t columns) {
     for (int64_t i = 0; i < count; i++, dy += dy_row)
-        for (int j = 0; j < TILE_VECS; j++) {
+        for (int j = 0; j < TILE_VECS && j * NN_WIDTH < columns; j++) {
             const int64_t left = columns - j * NN_WIDTH;
             v_store(panel + i * NN_NR + j * NN_WIDTH,
                     left >= NN_WIDTH ? v_load(dy + j * NN_WIDTH) : v_load_n(dy + j * NN_WIDTH, left > 0 ? left : 0));
         }
 }
 
-/* Positions of a patch go to tiles run by run: tile i has `height` positions, or what its run has left. */
+/* Positions of a patch go to tiles run by run: tile i has `height` positions, or what its run has left. Of short runs
+ * two make a run: the second begins `lower` elements after the first. */
 typedef struct {
-    int64_t run, per_run, height;
+    int64_t run, per_run, height, lower;
 } tiling;
 
-static tiling tile_runs(int64_t run) {
+static tiling tile_runs(int64_t run, int64_t lower) {
+    if (lower) return (tiling){2 * run, 1, 2 * run, lower};
     const int64_t per_run = divide_up(run, NN_MR);
-    return (tiling){run, per_run, divide_up(run, per_run)};
+    return (tiling){run, per_run, divide_up(run, per_run), 0};
 }
 
 void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, const nn_team *team, int rank) {
@@ -172,7 +174,9 @@ void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, con
     lines l;
     segment segments[MAX_LINES] = {{0, count}};
     /* all chunks alike, as their tiles are what the ranks share */
-    const bool in_lines = count > 0 && run_size(p, p->C) >= 8 && lines_fit(p, smaller(rows, NN_KC), ROOM);
+    const int64_t run = run_size(p, patches_inside(p) ? p->pixel : p->C);
+    const bool in_pairs = run >= 3 && run <= NN_MR / 2 && run == p->KW * p->C && p->KH > 1;
+    const bool in_lines = count > 0 && (run >= 8 || in_pairs) && lines_fit(p, smaller(rows, NN_KC), ROOM);
     tile_args t = {
         .a_row = 1, .segments = segments, .count = 1, .b = panel, .c_row = c->d_row, .first = chunk == first};
     if (in_lines) {
@@ -182,7 +186,7 @@ void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, con
         for (int i = 0; i < l.count; i++) segments[i] = (segment){l.line[i].start - l.line[0].start, l.line[i].count};
     }
     const int64_t block = in_lines ? K : smaller(K, NN_KC);
-    const tiling of = tile_runs(in_lines ? run_size(p, l.pixel) : block);
+    const tiling of = in_lines ? tile_runs(run, in_pairs ? p->dilation_h * l.row : 0) : tile_runs(block, 0);
     const int64_t tiles_all = divide_up(K, of.run) * of.per_run, panels = divide_up(c->columns, NN_NR);
     int64_t share, share_end;
     nn_share(tiles_all * panels, 1, team, rank, &share, &share_end);
@@ -201,16 +205,17 @@ void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, con
             t.columns = smaller(NN_NR, c->columns - j * NN_NR);
             pack_rows(panel, c->dy + begin * c->dy_row + j * NN_NR, c->dy_row, count, t.columns);
             for (int64_t i = low; i < high; i++) {
-                const int64_t run = i / of.per_run * of.run, in_run = i % of.per_run * of.height;
-                const int64_t run_end = smaller(of.run, K - run);
+                const int64_t start = i / of.per_run * of.run, in_run = i % of.per_run * of.height;
+                const int64_t run_end = smaller(of.run, K - start);
                 if (in_run >= run_end) continue;
                 if (in_lines) {
-                    const patch_run at = run_at(p, l.pixel, run, K);
+                    const patch_run at = run_at(p, l.pixel, start, K);
+                    t.lower = run_end == of.run ? of.lower : 0;
                     t.a = l.line[0].start + at.kh * p->dilation_h * l.row + at.kw * p->dilation_w * l.pixel + in_run;
                 } else {
-                    t.a = room + run + in_run - position;
+                    t.a = room + start + in_run - position;
                 }
-                t.c = c->d + (run + in_run) * c->d_row + j * NN_NR;
+                t.c = c->d + (start + in_run) * c->d_row + j * NN_NR;
                 tiles[smaller(of.height, run_end - in_run)][t.columns > NN_WIDTH](&t);
             }
         }

@@ -15,6 +15,7 @@ typedef struct {
 typedef struct {
     const real *a; /* element (i, k) of a segment is a[offset + i * a_row + k * a_column] */
     int64_t a_row, a_column;
+    int64_t lower; /* not 0: the second half of the rows begins so far from the first */
     const segment *segments;
     int count;
     const real *b; /* rows of NN_NR, the segments' one after the other */
@@ -61,7 +62,7 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs)
         }
     }
     for (const segment *s = t->segments, *end = s + t->count; s < end; s++) {
-        const real *upper = t->a + s->offset, *lower = upper + half * a_row;
+        const real *upper = t->a + s->offset, *lower = upper + (t->lower ? t->lower : half * a_row);
         for (int64_t k = s->length; k > 0; k--) {
             vec row[TILE_VECS];
             NN_UNROLL
