@@ -76,8 +76,7 @@ static void multiply_lines(const nn_convolution *c, const lines *l, tile_args *t
             for (int64_t i = 0; i < at->count; i += height) {
                 const int64_t rows = smaller(height, at->count - i);
                 tiles[rows][t->columns > NN_WIDTH](t);
-                if (last && c->activation != NN_ACT_NONE)
-                    for (int64_t r = 0; r < rows; r++) nn_activate(t->c + r * t->c_row, t->columns, c->activation);
+                if (last) nn_activate_rows(t->c, rows, t->columns, t->c_row, c->activation);
                 t->a += height * t->a_row;
                 t->c += height * t->c_row;
             }

@@ -297,8 +297,7 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
             else if (!g->pack_b && i <= height)
                 fetch_panel(&t, g, i / height, k, column, columns, j + NN_NR);
             tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
-            if (last && g->activation != NN_ACT_NONE)
-                for (int64_t r = 0; r < tile_rows; r++) nn_activate(t.c + r * g->row_stride, t.columns, g->activation);
+            if (last) nn_activate_rows(t.c, tile_rows, t.columns, g->row_stride, g->activation);
         }
     }
 }

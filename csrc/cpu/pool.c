@@ -3,7 +3,8 @@
  *
  * Shapes: x (N, C, H, W), y and index (N, C, OH, OW), all channels-last in memory.
  * Parallel: forward over the rows (n, oh) of y, backward over the rows (n, ih) of dx: every element has one writer,
- *   which keeps it in a register until all its taps are in.
+ *   which keeps it in a register until all its taps are in. A maximum whose windows do not overlap goes back over the
+ *   rows of y.
  * Numerics: the padding of a maximum is -inf and never its index; the first NaN of a window wins. Sums run over
  *   kh, kw ascending (forward) and oh, ow ascending (backward), so an image's bits depend on nothing outside it.
  *   The divisor is KH * KW with count_include_pad, otherwise the number of window positions inside the image.
@@ -264,8 +265,47 @@ NN_INLINE void max_back_part(const void *row, int64_t i, int64_t count, nn_range
     each_lane(max_back_lanes, row, i, count, taps, length);
 }
 
+/* Windows side by side: every element of dx is of one window at most, and the windows are read once. */
+static bool windows_are_tiles(const nn_max_pool2d_backward_args *a) {
+    return a->stride_h == a->kernel_h && a->stride_w == a->kernel_w && a->padding_h == 0 && a->padding_w == 0 &&
+           a->dilation_h == 1 && a->dilation_w == 1;
+}
+
+/* All of dx under row oh of image n; under the last one also what no window covers. */
+static void tiles_back(const nn_max_pool2d_backward_args *a, int64_t n, int64_t oh) {
+    const int64_t C = a->C, x_row = a->W * C, covered = a->OW * a->kernel_w * C;
+    const real *dy = (const real *)a->dy + (n * a->OH + oh) * a->OW * C;
+    const int32_t *index = (const int32_t *)a->index + (n * a->OH + oh) * a->OW * C;
+    real *dx = (real *)a->dx + (n * a->H + oh * a->kernel_h) * x_row;
+    for (int64_t ow = 0; ow < a->OW; ow++, dy += C, index += C)
+        for (int64_t c = 0; c < C; c += NN_WIDTH) {
+            const int64_t length = C - c < NN_WIDTH ? C - c : NN_WIDTH;
+            const vec gradient = row_load(dy + c, length);
+            const ivec winner = load_index(index + c, length);
+            int64_t position = 0;
+            for (int64_t kh = 0; kh < a->kernel_h; kh++) {
+                real *to = dx + kh * x_row + ow * a->kernel_w * C + c;
+                for (int64_t kw = 0; kw < a->kernel_w; kw++, to += C, position++) {
+                    const ivec won = winner == v_iset1((nn_int)position);
+                    row_store(to, (vec){0} + v_from_bits(v_bits(gradient) & won), length);
+                }
+            }
+        }
+    const int64_t rows = oh + 1 < a->OH ? a->kernel_h : a->H - oh * a->kernel_h;
+    for (int64_t h = 0; h < rows; h++, dx += x_row) {
+        const int64_t done = h < a->kernel_h ? covered : 0;
+        memset(dx + done, 0, (size_t)(x_row - done) * sizeof(real));
+    }
+}
+
 NN_DEFINE(max_pool2d_backward) {
     const nn_max_pool2d_backward_args *a = args;
+    if (windows_are_tiles(a)) {
+        int64_t row, end;
+        nn_share(a->N * a->OH, 1, team, rank, &row, &end);
+        for (; row < end; row++) tiles_back(a, row / a->OH, row % a->OH);
+        return;
+    }
     axis_back h, w;
     axis_init(&h, a->stride_h, a->padding_h, a->dilation_h, a->kernel_h, a->H, a->OH);
     axis_init(&w, a->stride_w, a->padding_w, a->dilation_w, a->kernel_w, a->W, a->OW);
