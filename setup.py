@@ -64,6 +64,7 @@ setup(
             extension("capture"),
             extension("tape"),
             extension("program"),
+            extension("entry"),
         ],
         compiler_directives={
             "language_level": "3",

@@ -1,14 +1,14 @@
 """compile: a Python function over tensors as one native call. See docs/replay.md."""
 
 import functools
-import threading
 import weakref
 from collections import OrderedDict
 
 import numpy as np
 
 from nncore._core import plan
-from nncore._core.capture import Capture, CaptureError, configuration, is_capturing
+from nncore._core.capture import Capture, CaptureError, is_capturing
+from nncore._core.entry import Entry, Plan, Step, Turn, flatten, form_of
 from nncore._core.program import Program
 from nncore._core.tape import is_grad_enabled
 from nncore._core.tensor import TensorBase, wrap_array
@@ -16,7 +16,7 @@ from nncore._core.tensor import TensorBase, wrap_array
 CACHE = 64  # programs that a compiled function keeps, for different arguments or modes
 
 
-class Captured:
+class Captured(Step):
     """One run of a function, and the means to do it again on other arrays.
 
     Args:
@@ -30,8 +30,8 @@ class Captured:
         program: the Program.
     """
 
-    def __init__(self, fn, inputs, cursors=(), passes=plan.PASSES, undo=None):
-        self.undo = undo
+    def __init__(self, fn, inputs, cursors=(), passes=plan.PASSES, undo=None, turn=None):
+        self.undo, self.turn = undo, turn or Turn()
         capture = Capture()
         with capture:
             self.result = fn()
@@ -42,71 +42,29 @@ class Captured:
             raise
 
     def _plan(self, capture, inputs, cursors, passes):
-        self.names, leaves = _flatten(self.result)
+        self.structure, leaves = flatten(self.result)
         for leaf in leaves:
             if leaf.node is not None and leaf.node.vjp is not None:
                 raise CaptureError(
                     "the function returns a tensor that backward() was not called on; call it inside, return tensor.detach(), "
                     "or run the function under no_grad()"
                 )
-        self.versions = list(capture.versions)
-        # (leaf, array its gradient must have at the start, None for no gradient, False for any; its gradient afterwards)
-        self.gradients = [
-            (leaf, present if present is None or present is False else present.array, leaf.grad)
-            for leaf, present in capture.gradients.items()
-        ]
         given = {id(array) for array in inputs}
-        self.guards = capture.guards
+        guards = capture.guards
         for leaf in capture.leaves:
             address = plan.bounds(leaf.array)[0]
             if (
                 id(leaf.array) not in given
                 and plan.root(leaf.array).__array_interface__["data"][0] not in capture.allocated
             ):
-                self.guards.append((functools.partial(_address, weakref.ref(leaf)), (address, leaf.requires_grad)))
+                guards.append((functools.partial(_address, weakref.ref(leaf)), (address, leaf.requires_grad)))
         capture.leaves.clear()
         del leaf
         outputs = [leaf.array for leaf in leaves]
         del leaves
         records = plan.records_of(capture, inputs, outputs)
         self.program = Program(records, inputs, outputs, cursors, passes)
-        self.configuration = configuration()
-
-    def is_valid(self):
-        """Whether a run of the function would do the same again."""
-        for leaf, present, _ in self.gradients:
-            if present is not False:
-                now = leaf.grad
-                if (now is None) != (present is None) or (now is not None and now.array is not present):
-                    return False
-        now = configuration()
-        if now != self.configuration:
-            for function, value in self.guards:
-                if function() != value:
-                    return False
-            self.configuration = now
-        return True
-
-    def run(self, inputs, steps=1, after=None):
-        """Replay on arrays like those of the capture. Returns the arrays of the result, in order."""
-        program = self.program
-        outputs = program.new_outputs()
-        try:
-            program.run(inputs, outputs, steps, after)
-        except ValueError:
-            if program.stopped_within and self.undo is not None:
-                self.undo()
-            raise
-        for version in self.versions:
-            version.bump()
-        for leaf, _, gradient in self.gradients:
-            if leaf.grad is not gradient:
-                leaf.grad = gradient
-        return outputs
-
-    def rebuilt(self, outputs):
-        """Arrays in the form of the function's result."""
-        return _unflatten(self.names, iter(outputs))
+        self.depends_on(capture.versions, capture.gradients, guards)
 
 
 def _address(reference):
@@ -114,69 +72,56 @@ def _address(reference):
     return None if leaf is None else (plan.bounds(leaf.array)[0], leaf.requires_grad)
 
 
-def _flatten(value):
-    """(structure, tensors) of nested tuples, lists and dicts of tensors and constants."""
-    leaves = []
-
-    def walk(value):
-        if isinstance(value, TensorBase):
-            leaves.append(value)
-            return _LEAF
-        if isinstance(value, (tuple, list)):
-            return type(value), [walk(item) for item in value]
-        if isinstance(value, dict):
-            return dict, [(key, walk(item)) for key, item in value.items()]
-        return None, value
-
-    return walk(value), leaves
-
-
-_LEAF = (TensorBase, None)
-
-
-def _unflatten(structure, arrays):
-    kind, items = structure
-    if kind is TensorBase:
-        return wrap_array(next(arrays))
-    if kind is dict:
-        return {key: _unflatten(item, arrays) for key, item in items}
-    if kind is None:
-        return items
-    values = [_unflatten(item, arrays) for item in items]
-    return kind(*values) if hasattr(kind, "_fields") else kind(values)
-
-
-class Compiled:
+class Compiled(Entry):
     """What `nncore.compile` returns: call it like the function. See there."""
 
     def __init__(self, fn, undo=None):
-        self.fn, self.undo = fn, undo
-        self.programs = OrderedDict()
-        self.lock = threading.RLock()
+        super().__init__(fn)
+        self.undo, self.programs = undo, OrderedDict()
         functools.update_wrapper(self, fn)
 
-    def __call__(self, *args, **kwargs):
-        """The function's result for these arguments."""
+    def look_up(self, args, kwargs):
+        """The function's result for arguments that are not like the last ones."""
         if is_capturing():  # part of a larger one
             return self.fn(*args, **kwargs)
+        with self.turn:
+            step, arrays, result = self._step(args, kwargs)
+            return result if arrays is None else step.rebuilt(step.run(tuple(arrays)))
+
+    def step_for(self, *args, **kwargs):
+        """The Step that does what a call with these arguments does; if there is none yet, the function is called.
+
+        It is for Cython code that runs without the GIL, see nncore/compiled.pxd.
+        """
+        with self.turn:
+            return self._step(args, kwargs)[0]
+
+    def _step(self, args, kwargs):
+        """(Step, arrays to run it on, None), or (Step, None, result) if the function had to be called."""
         arrays = []
         key = (_key(args, arrays), _key(kwargs, arrays) if kwargs else None, is_grad_enabled())
-        with self.lock:
-            for candidate in self.programs.get(key, ()):
-                if candidate.is_valid():
-                    return candidate.rebuilt(candidate.run(tuple(arrays)))
-            return self._capture(key, args, kwargs, arrays)
+        for step in self.programs.get(key, ()):
+            if step.is_valid():
+                self.recent = step
+                return step, arrays, None
+        return self._capture(key, args, kwargs, arrays)
 
     def _capture(self, key, args, kwargs, arrays):
-        fresh = Captured(lambda: self.fn(*_wrapped(args), **_wrapped(kwargs)), arrays, undo=self.undo)
+        call = functools.partial(self._call, args, kwargs)
+        fresh = Captured(call, arrays, undo=self.undo, turn=self.turn)
         result, fresh.result = fresh.result, None
+        fresh.form = None if kwargs else form_of(args, fresh)
         modes = self.programs.setdefault(key, [])
         modes.insert(0, fresh)
         del modes[4:]
         self.programs.move_to_end(key)
         if len(self.programs) > CACHE:
             self.programs.popitem(last=False)
-        return result
+        self.recent = fresh
+        return fresh, None, result
+
+    def _call(self, args, kwargs):
+        return self.fn(*_wrapped(args), **_wrapped(kwargs))
 
     def explain(self):
         """A table of the calls of every program that has been captured, before and after planning."""
@@ -197,19 +142,19 @@ class Patient(Compiled):
 
     def __init__(self, fn, undo=None):
         super().__init__(fn, undo)
-        self.reason, self.seen = None, OrderedDict()
+        self.reason, self.seen, self.patient = None, OrderedDict(), True
 
-    def __call__(self, *args):
-        """The function's result for these arguments."""
-        if self.reason is not None or not self.lock.acquire(blocking=False):
+    def look_up(self, args, kwargs):
+        """The function's result for arguments that are not like the last ones."""
+        if self.reason is not None or not self.turn.acquire(False):
             return self.fn(*args)
         try:
-            return super().__call__(*args)
+            return super().look_up(args, kwargs)
         except CaptureError as error:
-            self.reason = error
+            self.reason, self.recent = error, None
             return self.fn(*args) if error.result is None else error.result[0]
         finally:
-            self.lock.release()
+            self.turn.release()
 
     def _capture(self, key, args, kwargs, arrays):
         if key in self.seen or key in self.programs:
@@ -217,7 +162,7 @@ class Patient(Compiled):
         self.seen[key] = None
         if len(self.seen) > CACHE:
             self.seen.popitem(last=False)
-        return self.fn(*args)
+        return None, None, self.fn(*args)
 
 
 def _wrapped(value):
@@ -243,11 +188,16 @@ def _key(value, arrays):
             )
         value = value.array
     if isinstance(value, np.ndarray):
+        low, high = plan.bounds(value)
+        together = []  # with arrays before it: the first that it is, or where it overlaps them
         for i, other in enumerate(arrays):
             if other is value:
                 return i
+            other_low, other_high = plan.bounds(other)
+            if low < other_high and other_low < high:
+                together.append((i, low - other_low))
         arrays.append(value)
-        return value.shape, value.strides, value.dtype
+        return value.shape, value.strides, value.dtype, value.flags.aligned, value.flags.writeable, *together
     if isinstance(value, (tuple, list)):
         return type(value), *[_key(item, arrays) for item in value]
     if isinstance(value, dict):
@@ -271,3 +221,22 @@ def compile(fn):
         Compiled.
     """
     return Compiled(fn)
+
+
+def freeze(fn, example):
+    """`fn` of one array, as a Plan.
+
+    Args:
+        fn: function of a Tensor that returns a Tensor.
+        example: array like those that the plan will take.
+
+    Returns:
+        Plan.
+    """
+    captured = Captured(lambda: fn(wrap_array(example)), (example,))
+    result, captured.result = captured.result, None
+    if not isinstance(result, TensorBase):
+        raise CaptureError(f"freeze: the function returns a {type(result).__name__}, expected one tensor")
+    if captured.program.new_outputs()[0] is None:  # it lies in the input, or in memory that all runs would share
+        captured = Captured(lambda: fn(wrap_array(example)).clone(), (example,))
+    return Plan(captured, example)

@@ -483,3 +483,127 @@ def test_a_plan_runs_in_many_threads_at_once():
         frozen.run(images(3, 6))
     with pytest.raises(ValueError, match="out"):
         frozen.run(inputs[0], np.empty((3, 3), np.float32))
+
+
+# ---- what the arguments and results have to do with each other ----
+def test_a_result_that_lies_in_an_argument_follows_it():
+    flat = nncore.compile(lambda x: (x.reshape(-1), x[1:]))
+    flat(nncore.zeros(2, 3))
+    first, second = flat(nncore.ones(2, 3))
+    assert first.tolist() == [1.0] * 6
+    assert second.tolist() == [[1.0] * 3]
+
+
+def test_arguments_that_overlap_are_another_kind_of_call():
+    add = nncore.compile(lambda a, b: a * 2 + b)
+    x = np.arange(6, dtype=np.float32)
+    for _ in range(2):
+        assert add(x, x[:]).tolist() == (3 * x).tolist()
+        assert add(x[:4], x[2:]).tolist() == (2 * x[:4] + x[2:]).tolist()
+        assert add(x, x).tolist() == (3 * x).tolist()
+        assert add(x, np.zeros(6, np.float32)).tolist() == (2 * x).tolist()
+        assert add(np.zeros(6, np.float32), x).tolist() == x.tolist()
+
+
+def test_arguments_may_run_backwards():
+    double = nncore.compile(lambda x: x * 2)
+    x = images(5, 4)
+    for _ in range(3):
+        assert np.array_equal(double(x[::-1, ::-1]).array, 2 * x[::-1, ::-1])
+
+
+def test_a_read_only_argument_is_never_written_to():
+    shift = nncore.compile(lambda x: x.add_(1))
+    x = np.zeros(3, np.float32)
+    shift(x)
+    shift(x)
+    assert x.tolist() == [2.0] * 3
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        shift(x)
+    assert x.tolist() == [2.0] * 3
+
+
+def test_calls_of_many_kinds_take_turns():
+    scale = nncore.compile(lambda pair, factor, twice=False: [x * factor * (2 if twice else 1) for x in pair])
+    x, y = images(3), images(2, 2)
+    for _ in range(3):
+        for factor in (2, 2.0, 3.5):
+            for pair in ((x, y), [x, y], (y, x), (y, y)):
+                for options in ({}, {"twice": True}):
+                    results = scale(pair, factor, **options)
+                    assert same([r.array for r in results], [v * np.float32(factor) * (1 + len(options)) for v in pair])
+    with nncore.no_grad():
+        assert len(scale((x, y), 2)) == 2
+
+
+def test_a_compiled_function_is_a_method_and_has_a_name():
+    @nncore.compile
+    def double(x):
+        """Twice x."""
+        return x * 2
+
+    assert (double.__name__, double.__doc__) == ("double", "Twice x.")
+    assert nncore.compile(lambda f: double(f) + 1)(nncore.ones(2)).tolist() == [3.0, 3.0]
+
+
+def test_threads_share_a_compiled_function():
+    model = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 3))
+    forward = nncore.compile(nncore.no_grad()(lambda x: model(x)))
+    inputs = [images(batch, 6) * i for i in range(1, 5) for batch in (1, 200)]
+    with nncore.no_grad():
+        expected = [model(nncore.tensor(x)).array for x in inputs]
+    wrong = []
+
+    def work(i):
+        for _ in range(100):
+            if not np.array_equal(forward(inputs[i]).array, expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+class Middle(nn.Module):
+    """Returns part of what it computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.linear(x)[:, 1:3]
+
+
+@pytest.mark.parametrize("module", [nn.Identity, nn.Flatten, Middle, nn.ReLU])
+def test_any_model_can_be_frozen(module):
+    model = nncore.Model(module())
+    frozen = model.freeze(np.zeros((2, 3), np.float32))
+    for factor in (1, 2):
+        x = images(2, 3) * factor
+        expected = model.predict(x)
+        y = np.empty_like(expected)
+        assert np.array_equal(frozen.run(x), expected)
+        assert frozen.run(x, y) is y
+        assert np.array_equal(y, expected)
+
+
+def test_a_plan_may_write_over_its_input():
+    model = nncore.Model(nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)))
+    frozen, x = model.freeze(3), images(3, 5)
+    expected = frozen.run(x)
+    assert frozen.run(x, out=x) is x
+    assert np.array_equal(x, expected)
+
+
+def test_freeze_wants_one_tensor():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x + 1, x + 2
+
+    with pytest.raises(CaptureError, match="returns a tuple, expected one tensor"):
+        nncore.Model(Pair()).freeze(np.zeros((2, 3), np.float32))

@@ -37,6 +37,7 @@ LAYERS = (
     {"ops"},
     {"random", "kernels", "config", "_device"},
     {"_core.explain"},
+    {"_core.entry"},
     {"_core.program"},
     {"_core.plan"},
     {"_core.tape"},

@@ -1,5 +1,6 @@
 cpdef bint is_capturing() noexcept
 cpdef touch()
+cpdef long long configuration() noexcept nogil
 cdef note_inputs(tuple inputs)
 cdef note_gradient(leaf, present)
 cdef note_version(version)

@@ -226,6 +226,6 @@ cpdef touch():
     _configuration += 1
 
 
-def configuration():
+cpdef long long configuration() noexcept nogil:
     """How often `touch` was called."""
     return _configuration

@@ -1,5 +1,6 @@
 """Program: planned records, and their replay in C."""
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_INCREF, PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -24,14 +25,111 @@ cdef double GIL_WORK = 20000.0
 cdef double SLICE = 0.05  # seconds between looks at Ctrl-C
 
 
-cdef struct patch:  # a pointer in a block that follows an input or output
-    void **where
-    int64_t offset
-    int port
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(
+        PyTypeObject *subtype, PyArray_Descr *dtype, int ndim, cnp.npy_intp *shape, cnp.npy_intp *strides, void *data, int flags,
+        void *like,
+    )
+    ctypedef struct PyArray_Descr:
+        pass
+    PyTypeObject PyArray_Type
 
 
 cdef inline int64_t _aligned(int64_t n) noexcept:
     return (n + 63) // 64 * 64
+
+
+cdef void bind(Machine *machine, void *const *inputs, void *const *outputs) noexcept nogil:
+    """Let a machine work on these inputs and outputs."""
+    cdef int i
+    cdef Patch *p
+    for i in range(machine.patch_count):
+        p = &machine.patches[i]
+        p.where[0] = <char *> (inputs[p.port] if p.port < machine.ports else outputs[p.port - machine.ports]) + p.offset
+
+
+cdef int64_t run_c(Machine *machine, int64_t first, int64_t steps, double seconds) noexcept nogil:
+    return replay(&machine.program, first, steps, seconds)
+
+
+cdef int64_t run_steps(Machine *machine, int64_t first, int64_t steps, double seconds) noexcept:
+    """The same with the GIL held, which is given up where that pays."""
+    cdef int64_t done
+    if machine.work * steps < GIL_WORK:
+        return replay(&machine.program, first, steps, seconds)
+    with nogil:
+        done = replay(&machine.program, first, steps, seconds)
+    return done
+
+
+cdef class Layout:
+    """How an array lies in memory: its shape, strides and dtype. One that no kernel could take fits no array.
+
+    Args:
+        array: the array.
+    """
+
+    def __cinit__(self, cnp.ndarray array):
+        cdef int i, ndim = cnp.PyArray_NDIM(array)
+        cdef int64_t reach
+        self.dtype, self.writeable = array.dtype, cnp.PyArray_ISWRITEABLE(array)
+        self.type, self.ndim = cnp.PyArray_TYPE(array), ndim
+        if not cnp.PyArray_ISNOTSWAPPED(array) or self.type > cnp.NPY_CLONGDOUBLE:
+            self.ndim = -1
+        self.shape = <cnp.npy_intp *> calloc(2 * ndim + 1, sizeof(cnp.npy_intp))
+        if self.shape == NULL:
+            raise MemoryError()
+        self.strides = self.shape + ndim
+        self.packed = cnp.PyArray_IS_C_CONTIGUOUS(array)
+        self.high = cnp.PyArray_ITEMSIZE(array)
+        for i in range(ndim):
+            self.shape[i], self.strides[i] = cnp.PyArray_DIM(array, i), cnp.PyArray_STRIDE(array, i)
+            reach = (self.shape[i] - 1) * self.strides[i]
+            if reach < 0:
+                self.low += reach
+            else:
+                self.high += reach
+        if cnp.PyArray_SIZE(array) == 0:
+            self.low = self.high = 0
+
+    def __dealloc__(self):
+        free(self.shape)
+
+    cdef bint fits(self, cnp.ndarray array) noexcept:
+        cdef int i
+        if cnp.PyArray_NDIM(array) != self.ndim or cnp.PyArray_TYPE(array) != self.type:
+            return False
+        for i in range(self.ndim):
+            if cnp.PyArray_DIM(array, i) != self.shape[i]:
+                return False
+            if cnp.PyArray_STRIDE(array, i) != self.strides[i] and self.shape[i] > 1:
+                return False
+        return cnp.PyArray_ISALIGNED(array) and cnp.PyArray_ISNOTSWAPPED(array)
+
+    cdef cnp.ndarray new(self):
+        """A new array that lies so."""
+        if self.packed:
+            return cnp.PyArray_EMPTY(self.ndim, self.shape, self.type, 0)
+        if self.low == 0:
+            return self.at(NULL)
+        memory = np.empty(self.high - self.low, np.uint8)
+        strides = [self.strides[i] for i in range(self.ndim)]
+        return np.ndarray([self.shape[i] for i in range(self.ndim)], self.dtype, memory, -self.low, strides)
+
+    cdef cnp.ndarray at(self, void *data):
+        """The array that lies so at an address."""
+        Py_INCREF(self.dtype)  # taken over by the call
+        return PyArray_NewFromDescr(&PyArray_Type, <PyArray_Descr *> self.dtype, self.ndim, self.shape, self.strides, data, 0, NULL)
+
+
+cdef _source(cnp.ndarray array, inputs):
+    """Where to copy an output from: (Layout, number of the input it lies in, offset there), or the array itself."""
+    low, high = plan.bounds(array)
+    for port, other in enumerate(inputs):
+        other_low, other_high = plan.bounds(other)
+        if other_low <= low < high <= other_high:
+            return Layout(array), port, <int64_t> (cnp.PyArray_BYTES(array) - cnp.PyArray_BYTES(<cnp.ndarray> other))
+    return array
 
 
 cdef class Program:
@@ -50,23 +148,8 @@ cdef class Program:
         shares: whether the team shares each record, and whether it waits for the team before it.
     """
 
-    cdef nn_program program
-    cdef char *blocks
-    cdef void **pointers       # of list fields
-    cdef int64_t *sizes
-    cdef patch *patches
-    cdef int patch_count
-    cdef cnp.ndarray memory    # of the arena
-    cdef readonly list captured, records, shares
-    cdef readonly int64_t arena_bytes
-    cdef list keep             # what the fixed buffers live in
-    cdef list counters         # the Live of each counter, None for a cursor
-    cdef list windows          # for each cursor: its address in the capture, (number of counter, offset) that follow it
-    cdef list reals            # (address of the number, Live)
-    cdef list advances
-    cdef list outputs          # for each: None and how to make one, or the fixed array
-    cdef int64_t ports         # how many inputs there are
-    cdef double work           # of one step
+    def __cinit__(self):
+        self.machine.owner = <PyObject *> self
 
     def __init__(self, list records, inputs, outputs, cursors=(), passes=plan.PASSES):
         self.captured = [plan.summary(record) for record in records]
@@ -75,12 +158,15 @@ cdef class Program:
         self.records = records
         self.arena_bytes = plan.lay_out(records)
         self.memory = np.empty(self.arena_bytes + 64, np.uint8)
-        self.ports = len(inputs)
+        self.machine.ports = len(inputs)
+        self.lows = [plan.bounds(array)[0] - array.__array_interface__["data"][0] for array in (*inputs, *outputs)]
         self.outputs = []
         output_ports = {o.buffer.port for record in records for o in record.operands if o.buffer.kind == "output"}
         for port, array in enumerate(outputs):
-            self.outputs.append(_Layout(array) if port in output_ports else array)
+            self.outputs.append(Layout(array) if port in output_ports else _source(array, inputs))
+        self.copies = len(output_ports) < len(self.outputs)
         self._fill(cursors)
+        self.machine.heard = bool(self.reals or self.advances or any([source is not None for source in self.counters]))
 
     cdef _fill(self, cursors):
         """Blocks, pointers, counters and patches of all records."""
@@ -95,10 +181,12 @@ cdef class Program:
         self.blocks = <char *> calloc(bytes + 64, 1)
         self.pointers = <void **> calloc(pointers + 1, sizeof(void *))
         self.sizes = <int64_t *> calloc(pointers + 1, sizeof(int64_t))
-        self.patches = <patch *> calloc(patches + 1, sizeof(patch))
-        self.program.records = <nn_record *> calloc(len(self.records) + 1, sizeof(nn_record))
-        self.program.counters = <nn_counter *> calloc(counters + 1, sizeof(nn_counter))
-        if not (self.blocks and self.pointers and self.sizes and self.patches and self.program.records and self.program.counters):
+        self.given = <void **> calloc(self.machine.ports + len(self.outputs) + 1, sizeof(void *))
+        self.machine.patches = <Patch *> calloc(patches + 1, sizeof(Patch))
+        self.machine.program.records = <nn_record *> calloc(len(self.records) + 1, sizeof(nn_record))
+        self.machine.program.counters = <nn_counter *> calloc(counters + 1, sizeof(nn_counter))
+        if not (self.blocks and self.pointers and self.sizes and self.given and self.machine.patches
+                and self.machine.program.records and self.machine.program.counters):
             raise MemoryError("nncore: no memory for a program")
         self.keep, self.counters, self.reals, self.advances = [], [], [], []
         cdef char *block = <char *> ((<uintptr_t> self.blocks + 63) // 64 * 64)
@@ -117,16 +205,16 @@ cdef class Program:
         kept = set()
         for record, is_shared, wait in zip(self.records, shared, waits):
             kernel = record.kernel
-            r = &self.program.records[self.program.count]
-            self.program.count += 1
+            r = &self.machine.program.records[self.machine.program.count]
+            self.machine.program.count += 1
             memcpy(block, <char *> (<bytearray> record.block), kernel.info.size)
             r.fn = table(record.dtype).fn[kernel.id]
             r.args = block
             r.shared = is_shared
             r.wait = wait
-            self.work += kernel.info.work(block)
+            self.machine.work += kernel.info.work(block)
             if is_shared:
-                self.program.work += kernel.info.work(block)
+                self.machine.program.work += kernel.info.work(block)
             lists = {}
             for o in record.operands:
                 if o.position is None:
@@ -161,23 +249,24 @@ cdef class Program:
     cdef _point(self, void **where, o, list windows):
         cdef uintptr_t base = 0
         cdef nn_counter *c
+        cdef Patch *p
         buffer = o.buffer
         if buffer.kind == "temporary":
             base = (<uintptr_t> cnp.PyArray_DATA(self.memory) + 63) // 64 * 64 + <uintptr_t> buffer.place
         elif buffer.kind == "fixed":
             base = buffer.address
         else:
-            self.patches[self.patch_count].where = where
-            self.patches[self.patch_count].offset = o.offset
-            self.patches[self.patch_count].port = buffer.port + (0 if buffer.kind == "input" else self.ports)
-            self.patch_count += 1
+            p = &self.machine.patches[self.machine.patch_count]
+            p.port = buffer.port + (0 if buffer.kind == "input" else self.machine.ports)
+            p.where, p.offset = where, <int64_t> o.offset + <int64_t> self.lows[p.port]
+            self.machine.patch_count += 1
             return
         where[0] = <void *> (base + <uintptr_t> o.offset)
         for cursor, (low, high, stride) in enumerate(windows):
             if buffer.kind == "fixed" and low <= buffer.address + o.low and buffer.address + o.high <= high:
-                c = &self.program.counters[self.program.counter_count]
-                self.windows[cursor][1].append((self.program.counter_count, <int64_t> where[0] - low))
-                self.program.counter_count += 1
+                c = &self.machine.program.counters[self.machine.program.counter_count]
+                self.windows[cursor][1].append((self.machine.program.counter_count, <int64_t> where[0] - low))
+                self.machine.program.counter_count += 1
                 c.where, c.base, c.stride, c.mask = <int64_t *> where, <int64_t> where[0], stride, -1
                 self.counters.append(None)
                 return
@@ -187,8 +276,8 @@ cdef class Program:
         if kernel.fields[field][1] == "real":
             self.reals.append((<uintptr_t> where, source))
         else:
-            c = &self.program.counters[self.program.counter_count]
-            self.program.counter_count += 1
+            c = &self.machine.program.counters[self.machine.program.counter_count]
+            self.machine.program.counter_count += 1
             c.where, c.base, c.stride, c.mask = <int64_t *> where, 0, source.stride, source.mask
             self.counters.append(source)
         if source.advance is not None and source.advance not in self.advances:
@@ -198,9 +287,10 @@ cdef class Program:
         free(self.blocks)
         free(self.pointers)
         free(self.sizes)
-        free(self.patches)
-        free(self.program.records)
-        free(self.program.counters)
+        free(self.given)
+        free(self.machine.patches)
+        free(self.machine.program.records)
+        free(self.machine.program.counters)
 
     @property
     def bytes(self):
@@ -209,57 +299,70 @@ cdef class Program:
         cdef int64_t total = self.arena_bytes
         for record in self.records:
             kernel = record.kernel
-            total += _aligned(kernel.info.size) + sizeof(nn_record) + len(record.operands) * (sizeof(patch) + sizeof(void *))
+            total += _aligned(kernel.info.size) + sizeof(nn_record) + len(record.operands) * (sizeof(Patch) + sizeof(void *))
         return total
 
     # ---- running ----
     cpdef list new_outputs(self):
-        """Arrays for the results of a run."""
-        return [layout.new() if isinstance(layout, _Layout) else None for layout in self.outputs]
-
-    cdef void _bind(self, tuple inputs, list outputs) noexcept:
-        cdef int i, port
-        cdef cnp.ndarray array
-        for i in range(self.patch_count):
-            port = self.patches[i].port
-            array = <cnp.ndarray> (inputs[port] if port < self.ports else outputs[port - self.ports])
-            self.patches[i].where[0] = <char *> cnp.PyArray_DATA(array) + self.patches[i].offset
+        """Arrays for the results of a run; None for what is copied at its end."""
+        return [(<Layout> layout).new() if isinstance(layout, Layout) else None for layout in self.outputs]
 
     def move(self, int cursor, cnp.ndarray window):
         """Let the first step of the next run find the window of a cursor where `window` is."""
         for number, offset in self.windows[cursor][1]:
-            self.program.counters[<Py_ssize_t> number].base = <int64_t> cnp.PyArray_DATA(window) + <int64_t> offset
+            self.machine.program.counters[<Py_ssize_t> number].base = <int64_t> cnp.PyArray_DATA(window) + <int64_t> offset
 
-    cdef int _begin(self) except -1:
+    cdef int read_numbers(self) except -1:
         """Renew the numbers that Python code may have changed since the last run."""
         cdef Py_ssize_t i
         for i in range(len(self.counters)):
             source = self.counters[i]
             if source is not None:
-                self.program.counters[i].base = source.read()
+                self.machine.program.counters[i].base = source.read()
         for address, source in self.reals:
             (<double *> <uintptr_t> address)[0] = source.read()
         return 0
 
-    cdef int64_t _steps(self, int64_t first, int64_t steps, double seconds) except -1:
-        cdef int64_t done
-        if self.work * steps < GIL_WORK:
-            done = replay(&self.program, first, steps, seconds)
-        else:
-            with nogil:
-                done = replay(&self.program, first, steps, seconds)
+    cdef int64_t run_heard(self, int64_t steps) except -1:
+        """Run with Python code's numbers, on what is bound."""
+        self.read_numbers()
+        cdef int64_t done = run_steps(&self.machine, 0, steps, 0.0)
+        self.advance(done)
         return done
 
-    cdef _fail(self):
-        if self.program.failed == self.program.count:
+    cdef advance(self, int64_t steps):
+        """Tell Python code how many steps were done."""
+        for advance in self.advances:
+            advance(steps)
+
+    cdef copied_output(self, Py_ssize_t i, void *const *inputs):
+        """An output that lies in an input or in memory that stays, as a new array."""
+        if isinstance(self.outputs[i], tuple):
+            layout, port, offset = self.outputs[i]
+            return (<Layout> layout).at(<char *> inputs[<int> port] + <int64_t> offset).copy("K")
+        return self.outputs[i].copy("K")
+
+    cdef fail(self):
+        """Raise what the last run was stopped by."""
+        if self.machine.program.failed == self.machine.program.count:
             raise MemoryError("nncore: no scratch memory")
-        raise ValueError(f"{self.records[self.program.failed].kernel.op}: {self.program.error.message.decode()}")
+        raise ValueError(f"{self.records[self.machine.program.failed].kernel.op}: {self.machine.program.error.message.decode()}")
+
+    cdef void *const *_address(self, tuple inputs, list outputs) noexcept:
+        cdef Py_ssize_t i, ports = len(inputs)
+        for i in range(ports):
+            self.given[i] = cnp.PyArray_DATA(<cnp.ndarray> inputs[i])
+        for i in range(len(outputs)):
+            if outputs[i] is not None:
+                self.given[ports + i] = cnp.PyArray_DATA(<cnp.ndarray> outputs[i])
+        bind(&self.machine, self.given, self.given + ports)
+        return self.given
 
     @property
     def stopped_within(self):
         """Whether the last run was refused in the middle of a step, when some records had run already."""
-        return 0 <= self.program.failed < self.program.count and \
-            self.program.records[self.program.failed].check_when == NN_CHECK_HERE
+        return 0 <= self.machine.program.failed < self.machine.program.count and \
+            self.machine.program.records[self.machine.program.failed].check_when == NN_CHECK_HERE
 
     cpdef int64_t run(self, tuple inputs, list outputs, int64_t steps=1, after=None) except -1:
         """Do the records `steps` times.
@@ -280,23 +383,23 @@ cdef class Program:
         """
         cdef int64_t done = 0, now
         cdef bint stop = False
-        self._bind(inputs, outputs)
-        self._begin()
+        cdef void *const *addresses = self._address(inputs, outputs)
+        self.read_numbers()
         try:
             while done < steps and not stop:
-                now = self._steps(done, steps - done, SLICE if steps > 1 else 0.0)
+                now = run_steps(&self.machine, done, steps - done, SLICE if steps > 1 else 0.0)
                 done += now
-                if self.program.failed >= 0:
-                    self._fail()
-                PyErr_CheckSignals()
+                if self.machine.program.failed >= 0:
+                    self.fail()
+                if steps > 1:  # after a single one the interpreter looks by itself
+                    PyErr_CheckSignals()
                 if after is not None:
                     stop = after(done) is True
         finally:
-            for advance in self.advances:
-                advance(done)
+            self.advance(done)
         for i in range(len(self.outputs)):
             if outputs[i] is None:
-                outputs[i] = self.outputs[i].copy("K")
+                outputs[i] = self.copied_output(i, addresses)
         return done
 
     def seconds(self, tuple inputs, list outputs, int64_t repeat):
@@ -304,11 +407,11 @@ cdef class Program:
         cdef nn_program one
         cdef Py_ssize_t i
         result = []
-        self._bind(inputs, outputs)
-        self._begin()
-        for i in range(self.program.count):
-            one = self.program
-            one.records, one.count, one.counter_count = &self.program.records[i], 1, 0
+        self._address(inputs, outputs)
+        self.read_numbers()
+        for i in range(self.machine.program.count):
+            one = self.machine.program
+            one.records, one.count, one.counter_count = &self.machine.program.records[i], 1, 0
             turns = []
             for _ in range(5):
                 start = perf_counter()
@@ -316,103 +419,3 @@ cdef class Program:
                 turns.append((perf_counter() - start) / repeat)
             result.append(sorted(turns)[2])
         return result
-
-
-cdef class _Layout:
-    """How to make an array like one: its shape and dtype, and the order of its axes in memory."""
-
-    cdef tuple shape, axes
-    cdef object dtype
-
-    def __init__(self, cnp.ndarray array):
-        order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-        self.shape = tuple([array.shape[axis] for axis in order])
-        self.axes = None if order == list(range(array.ndim)) else tuple([order.index(axis) for axis in range(array.ndim)])
-        self.dtype = array.dtype
-
-    def new(self):
-        a = np.empty(self.shape, self.dtype)
-        return a if self.axes is None else a.transpose(self.axes)
-
-
-cdef bint _same_layout(cnp.ndarray a, cnp.ndarray b) noexcept:
-    cdef int i
-    if cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(b) or cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b):
-        return False
-    for i in range(cnp.PyArray_NDIM(a)):
-        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i):
-            return False
-        if cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i) and cnp.PyArray_DIM(a, i) > 1:
-            return False
-    return cnp.PyArray_ISALIGNED(a) and cnp.PyArray_ISNOTSWAPPED(a)
-
-
-cdef class Plan:
-    """A model's forward pass for one batch size, as one native call. Made by `Model.freeze`.
-
-    Threads may share a plan: each run takes a program of its own, and the plan makes another one when all are taken.
-
-    Example:
-        >>> import numpy as np, nncore
-        >>> from nncore import nn
-        >>> plan = nncore.Model(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))).freeze(np.zeros((1, 3), np.float32))
-        >>> x, y = np.ones((1, 3), np.float32), np.empty((1, 2), np.float32)
-        >>> plan.run(x, out=y) is y
-        True
-    """
-
-    cdef list records, free
-    cdef readonly object example  # an input: its shape, dtype and layout
-    cdef object result
-    cdef object captured
-
-    def __init__(self, captured, example):
-        self.captured, self.example = captured, example
-        self.records = captured.program.records
-        self.result = captured.program.new_outputs()[0]
-        self.free = [captured.program]
-
-    def run(self, x, out=None):
-        """The model's output for one batch. With `out` nothing is allocated.
-
-        Args:
-            x: array of the shape and dtype of `example`.
-            out: array for the result. Default: a new one.
-
-        Returns:
-            `out`, or the new array.
-
-        Raises:
-            ValueError: x or out has another shape or dtype.
-        """
-        cdef Program program
-        cdef cnp.ndarray y
-        if not isinstance(x, cnp.ndarray) or not _same_layout(<cnp.ndarray> x, <cnp.ndarray> self.example):
-            x = self._laid_out(x)
-        if out is None:
-            y = np.empty_like(self.result)
-        elif isinstance(out, cnp.ndarray) and _same_layout(<cnp.ndarray> out, <cnp.ndarray> self.result) \
-                and cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out):
-            y = <cnp.ndarray> out
-        else:
-            raise ValueError(f"run: argument 'out' does not fit, expected a writable array of shape {self.result.shape} and "
-                             f"dtype {self.result.dtype}, laid out as run() returns it")
-        program = self.free.pop() if self.free else self._another()
-        try:
-            program.run((x,), [y])
-        finally:
-            self.free.append(program)
-        return y
-
-    cdef _another(self):
-        return Program(self.records, (self.example,), (self.result,), (), ())
-
-    cdef _laid_out(self, x):
-        """x with the layout of the example."""
-        x = np.asarray(x)
-        if x.shape != self.example.shape or x.dtype != self.example.dtype:
-            raise ValueError(f"run: argument 'x' has shape {x.shape} and dtype {x.dtype}, expected {self.example.shape} and "
-                             f"{self.example.dtype}; freeze the model for that")
-        y = np.empty_like(self.example)
-        y[...] = x
-        return y

@@ -349,7 +349,7 @@ def grad(outputs, inputs, grad_outputs=None, bint retain_graph=False, bint allow
     return tuple(result)
 
 
-def is_grad_enabled():
+cpdef bint is_grad_enabled() noexcept:
     """Whether operations are being recorded in this thread."""
     return nn_grad_enabled == 1
 

@@ -1,5 +1,6 @@
 """TensorBase: an array, whether it wants a gradient, and where it came from. It knows no op by name."""
 cimport numpy as cnp
+from cpython.object cimport PyObject, PyTypeObject
 from nncore._core.capture cimport is_capturing, note_gradient, note_version, touch
 
 import numpy as np
@@ -11,6 +12,7 @@ cdef frozenset _FLOATS = frozenset(DTYPES[:2])
 cdef frozenset _ALL = frozenset(DTYPES)
 
 cdef object _tensor_class = None
+cdef tuple _NOTHING = ()
 
 
 cdef class Version:
@@ -115,7 +117,7 @@ cdef Version version_of(TensorBase t):
 
 
 cdef TensorBase wrap(cnp.ndarray array):
-    cdef TensorBase t = _tensor_class.__new__(_tensor_class)
+    cdef TensorBase t = <TensorBase> (<PyTypeObject *> _tensor_class).tp_new(<type> _tensor_class, <PyObject *> _NOTHING, NULL)
     t._array = array
     return t
 

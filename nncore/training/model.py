@@ -3,10 +3,8 @@
 import numpy as np
 
 from .. import io
-from .._core.program import Plan
 from .._core.tape import no_grad
-from .._tensor import Tensor
-from ..compiled import Captured, Patient
+from ..compiled import Patient, freeze
 from ..nn import Module
 from . import batches as batches_
 from . import optimizers
@@ -468,8 +466,7 @@ class Model(Module):
             example = np.zeros((int(example), features), self._dtype())
         example = np.asarray(example)
         with Mode(self, False), no_grad():
-            captured = Captured(lambda: self(Tensor(example)), (example,))
-        return Plan(captured, example)
+            return freeze(self, example)
 
     # ---- to look at and to keep ----
     def summary(self, input_shape=None, print_fn=print):
