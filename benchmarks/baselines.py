@@ -1,7 +1,9 @@
-"""Convolution in NumPy, as well as it goes: shared by the op suite and the training steps."""
+"""Convolution and a small convolutional network in NumPy, as well as it goes: for the op suite and the training steps."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from nncore.bench import NumpyAdam, softmax_cross_entropy
 
 
 class NumpyConv:
@@ -85,3 +87,66 @@ class NumpyDepthwise:
             shifted = self.padded[:, i : i + self.out, j : j + self.out]
             self.y += np.multiply(shifted, weight[i, j, 0], out=self.term)
         return self.y
+
+
+class NumpyReluPool:
+    """max over 2x2 of max(x, 0): ReLU and pooling change places, so only a quarter is compared with 0."""
+
+    def __init__(self, batch, size, channels):
+        self.y = np.empty((batch, size // 2, size // 2, channels), np.float32)
+        self.dx = np.empty((batch, size, size, channels), np.float32)
+        self.mask = np.empty(self.y.shape, bool)
+
+    @staticmethod
+    def corners(x):
+        """The four positions of every window."""
+        return [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+
+    def forward(self, x):
+        """y of x; keeps x."""
+        self.x = x
+        a, b, c, d = self.corners(x)
+        np.maximum(a, b, out=self.y)
+        np.maximum(self.y, c, out=self.y)
+        np.maximum(self.y, d, out=self.y)
+        return np.maximum(self.y, 0, out=self.y)
+
+    def backward(self, dy):
+        """dx of dy; where y is 0 nothing comes back."""
+        dy *= np.greater(self.y, 0, out=self.mask)
+        for x, dx in zip(self.corners(self.x), self.corners(self.dx)):
+            np.multiply(dy, np.equal(x, self.y, out=self.mask), out=dx)
+        return self.dx
+
+
+class NumpyCNN:
+    """conv - relu - pool, twice, then one linear layer; softmax cross-entropy and Adam."""
+
+    def __init__(self, batch, size, channels, filters, classes, weights):
+        self.adam = NumpyAdam([w.shape for w in weights])
+        for p, w in zip(self.adam.params, weights):
+            p[...] = w
+        self.convs = [NumpyConv(batch, size, channels, filters[0]), NumpyConv(batch, size // 2, filters[0], filters[1])]
+        self.pools = [NumpyReluPool(batch, size, filters[0]), NumpyReluPool(batch, size // 2, filters[1])]
+        self.logits, self.dlogits = np.empty((2, batch, classes), np.float32)
+        self.dfeatures = np.empty((batch, weights[4].shape[0]), np.float32)
+        self.rows = np.arange(batch)
+
+    def step(self, x, target):
+        """One step on images (N, H, W, C); returns the loss before it."""
+        weight1, bias1, weight2, bias2, weight3, bias3 = self.adam.params
+        dweight1, dbias1, dweight2, dbias2, dweight3, dbias3 = self.adam.grads
+        first = self.pools[0].forward(self.convs[0].forward(x, weight1, bias1))
+        second = self.pools[1].forward(self.convs[1].forward(first, weight2, bias2))
+        features = second.reshape(len(x), -1)
+        np.matmul(features, weight3, out=self.logits)
+        self.logits += bias3
+        loss = softmax_cross_entropy(self.logits, target, self.rows, self.dlogits)
+        np.matmul(features.T, self.dlogits, out=dweight3)
+        np.sum(self.dlogits, axis=0, out=dbias3)
+        np.matmul(self.dlogits, weight3.T, out=self.dfeatures)
+        dy = self.pools[1].backward(self.dfeatures.reshape(second.shape))
+        dy = self.pools[0].backward(self.convs[1].backward(dy, weight2, dweight2, dbias2))
+        self.convs[0].backward(dy, weight1, dweight1, dbias1, wants_dx=False)
+        self.adam.step()
+        return loss

@@ -7,10 +7,8 @@ what its floor needs. Writes families.json and families.md.
 
 import argparse
 import contextlib
-import datetime
 import json
 import math
-import platform
 import re
 import sys
 import time
@@ -18,15 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-import nncore
 from benchmarks import peers, work
 from benchmarks.calibrate import Machine
 from benchmarks.family_report import PEERS, as_markdown, rival
-from benchmarks.run import commit, machine
-from benchmarks.training_steps import infer, lenet5, mlp, mnist_cnn, resnet20, train
-from nncore.bench import KernelCall, measure, verify
+from benchmarks.networks import mnist_cnn, resnet20
+from benchmarks.predictions import infer, infer_mlp
+from benchmarks.run import about
+from nncore.bench import measure, verify
 from nncore.config import default_threads
 
 
@@ -231,45 +227,16 @@ FAMILIES = {
         ("16M", partial(ALONE, work.dropout), (BIG,), Ask("over plain", 1.4)),
         (f"{L1} in L1", work.dropout, (L1,), None),
     ],
-    "networks": [
-        ("inference 8-64-64-4, one example", work.infer_mlp, (8, 64, 64, 4), None, LISTED),
-        ("inference 784-128-10, one example", work.infer_mlp, (784, 128, 10), None, LISTED),
-        ("inference MNIST CNN, one image", infer, (mnist_cnn, 1, 28, 4.85e6), None, LISTED),
-        ("inference ResNet-20, one image", infer, (resnet20, 3, 32, 81.6e6), None, LISTED),
-        ("step 8-64-64-4, batch 64", mlp, (64, 8, 64, 64, 4), None, LISTED),
-        ("step 784-128-10, batch 32", mlp, (32, 784, 128, 10), None, LISTED),
-        ("step 784-512-512-10, batch 128", mlp, (128, 784, 512, 512, 10), None, LISTED),
-        ("step 1024x4, batch 512", mlp, (512, 1024, 1024, 1024, 1024), None, LISTED),
-        ("step MNIST CNN, batch 64", train, (mnist_cnn, 64, 1, 28, 4.85e6), None, LISTED),
-        ("step LeNet-5, batch 64", train, (lenet5, 64, 1, 28, 0.83e6), None, LISTED),
-        ("step ResNet-20, batch 32", train, (resnet20, 32, 3, 32, 81.6e6), None, LISTED),
+    "inference": [
+        ("8-64-64-4, one example", infer_mlp, (8, 64, 64, 4), None, LISTED),
+        ("784-128-10, one example", infer_mlp, (784, 128, 10), None, LISTED),
+        ("MNIST CNN, one image", infer, (mnist_cnn, 1, 28, 4.85e6), None, LISTED),
+        ("ResNet-20, one image", infer, (resnet20, 3, 32, 81.6e6), None, LISTED),
     ],
 }
 
 
 # ---- one row ----
-class OneThread(KernelCall):
-    """The same kernel on one thread, for the speed-up of several."""
-
-    def __call__(self):
-        with threads_of_nncore(1):
-            return super().__call__()
-
-    def seconds(self, loops):
-        with threads_of_nncore(1):
-            return super().seconds(loops)
-
-
-@contextlib.contextmanager
-def threads_of_nncore(count):
-    before = nncore.get_num_threads()
-    nncore.set_num_threads(count)
-    try:
-        yield
-    finally:
-        nncore.set_num_threads(before)
-
-
 def check(contest):
     """Raise AssertionError if a peer's results differ from nncore's. (`kernel` and its kin are what nncore runs.)"""
     compared = {name: run for name, run in contest.run.items() if name in ("nncore", *PEERS)}
@@ -278,14 +245,20 @@ def check(contest):
     verify(contest, reference, calls=2)
 
 
-def floor(contest, now):
-    """(seconds that the machine needs at least at this moment, what limits it)."""
+def needs(contest, now):
+    """Seconds that the machine needs at this moment: (for the operations, for the bytes, the name of the bytes)."""
     compute = contest.flops and contest.flops / (now.peak(getattr(contest, "dtype", "float32")) or math.inf)
     if not contest.bytes:
-        return compute, "flops"
+        return compute, 0.0, ""
     size = contest.footprint or contest.bytes
     moving = contest.bytes / (now.bandwidth(contest.traffic, size) or math.inf)
-    return (compute, "flops") if compute >= moving else (moving, f"{contest.traffic} {size / 1e6:.3g} MB")
+    return compute, moving, f"{contest.traffic} {size / 1e6:.3g} MB"
+
+
+def floor(contest, now):
+    """(seconds of the operations or of the bytes, whatever takes longer; what limits)."""
+    compute, moving, what = needs(contest, now)
+    return (moving, what) if moving > compute else (compute, "flops")
 
 
 def run_row(family, row, now, options):
@@ -300,8 +273,8 @@ def run_row(family, row, now, options):
             kernel = contest.run["kernel"]
             contest.run["call"] = partial(kernel.func, *kernel.args, **kernel.keywords)
             if now.threads > 1:
-                contest.run["one thread"] = OneThread(kernel.func, *kernel.args, **kernel.keywords)
-        needs_tape = "backward" in family + name or name.startswith("step")
+                contest.run["one thread"] = peers.OnThreads(1, kernel)
+        needs_tape = "backward" in family + name
         with contextlib.nullcontext() if needs_tape else peers.without_tape():
             check(contest)
             before, _ = floor(contest, now)
@@ -350,13 +323,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
 
     report = {
-        "machine": machine(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "isa": nncore.config.ISA,
-        "versions": {"nncore": nncore.__version__, "numpy": np.__version__, **peers.enable(options.peers)},
-        "python": platform.python_version(),
-        "samples": options.samples,
+        **about(options),
         "calibration": [],
         "rows": [],
     }

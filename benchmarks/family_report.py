@@ -119,17 +119,24 @@ def mean_over_list(rows):
     return mean, len(ratios), sum(round(r, 2) < 1 for r in ratios)
 
 
-def as_markdown(report):
-    """The whole report."""
+def heading(title, report):
+    """The first lines of a report: what was measured, and where."""
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    lines = [
-        "# Kernels by family",
+    return [
+        f"# {title}",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; load {machine['load']:.2f} at the start. ISA "
         f"{report['isa']}; Python {report['python']}; {versions}. Commit {report['commit']}, {report['date']}, "
         f"{report['seconds']:.0f} s.",
         "",
+    ]
+
+
+def as_markdown(report):
+    """The whole report."""
+    lines = [
+        *heading("Kernels by family", report),
         "Microseconds, medians of turns taken side by side. `kernel`: the C kernel alone; `out=`: called "
         "from Python, writing into a given array as NumPy does; `nncore`: the call on tensors, as a user of torch makes it. Ratios "
         "are the peers' times divided by nncore's, NumPy's by `out=`. `share`: floor divided by kernel (or by nncore where "

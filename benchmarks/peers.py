@@ -1,12 +1,14 @@
 """The other libraries: which take part, on how many threads. They are imported only by functions that asked `has` first."""
 
 import contextlib
+import functools
 import importlib
 from importlib.metadata import PackageNotFoundError, version
 
 import threadpoolctl
 
 import nncore
+from nncore.bench import sample
 from nncore.config import default_threads
 
 PACKAGES = {"torch": "torch", "jax": "jax", "onnxruntime": "onnxruntime", "sklearn": "scikit-learn"}
@@ -50,6 +52,31 @@ def threads(count):
             nncore.set_num_threads(before)
 
 
+class OnThreads:
+    """A function that runs on so many threads of nncore's, whatever the others run on; for `measure`."""
+
+    def __init__(self, count, run):
+        self.count, self.run = count, run
+
+    def __call__(self):
+        with self._threads():
+            return self.run()
+
+    def seconds(self, loops):
+        """Seconds per call, `loops` calls on end."""
+        with self._threads():
+            return sample(self.run, loops)
+
+    @contextlib.contextmanager
+    def _threads(self):
+        before = nncore.get_num_threads()
+        nncore.set_num_threads(self.count)
+        try:
+            yield
+        finally:
+            nncore.set_num_threads(before)
+
+
 @contextlib.contextmanager
 def without_tape():
     """Forward work only: inference mode, here and in torch."""
@@ -65,6 +92,24 @@ def without_tape():
 def has_jax():
     """Whether jax takes part: its threads are all of the machine's and cannot be changed, so only there."""
     return has("jax") and nncore.get_num_threads() == default_threads()
+
+
+def why_not_compiled():
+    """None where torch.compile takes part, or why not. What it compiles is for a number of threads: all, as with jax."""
+    if not has("torch"):
+        return "torch does not take part"
+    return "only on all threads" if nncore.get_num_threads() != default_threads() else _compiler_trouble()
+
+
+@functools.cache
+def _compiler_trouble():
+    import torch
+
+    try:
+        torch.compile(lambda x: x + 1)(torch.ones(2))
+    except Exception as error:  # whatever a missing compiler raises
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return None
 
 
 def onnx_session(nodes, inputs, output, weights):

@@ -52,6 +52,19 @@ def commit():
     return ""
 
 
+def about(options):
+    """What every report says of itself: machine, versions, commit. Lets the peers of `options` take part."""
+    return {
+        "machine": machine(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "isa": nncore.config.ISA,
+        "versions": {"nncore": nncore.__version__, "numpy": np.__version__, **peers.enable(options.peers)},
+        "python": platform.python_version(),
+        "samples": options.samples,
+    }
+
+
 def run_row(name, size, make, needs_tape, threads, options):
     """One row of the table; where a contender fails or disagrees with NumPy, one that says so."""
     row = {"name": name, "size": size, "threads": threads, "flops": 0.0, "bytes": 0.0, "times": {}}
@@ -91,13 +104,7 @@ def main(arguments=None):
 
     counts = options.threads or sorted({1, default_threads()})
     report = {
-        "machine": machine(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "isa": nncore.config.ISA,
-        "versions": {"nncore": nncore.__version__, "numpy": np.__version__, **peers.enable(options.peers)},
-        "python": platform.python_version(),
-        "samples": options.samples,
+        **about(options),
         "calibration": [{"threads": count, "when": "start", **calibrate(count)} for count in counts],
         "rows": [],
     }

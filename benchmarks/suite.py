@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nncore
 from benchmarks import elementwise, layers
-from benchmarks.training_steps import TRAINING_STEPS
 
 MEGA, SMALL = (1_000_000,), (64, 128)
 MATRIX = [(4096, 256), (128, 10)]
@@ -135,5 +134,3 @@ def rows(full):
     for name, (make, sizes) in ROWS.items():
         for size in sizes if full else sizes[:1]:
             yield name, describe(make, size), partial(make, *size), name in NEEDS_TAPE
-    for name, (make, size) in TRAINING_STEPS.items():
-        yield name, "", partial(make, *size), True

@@ -1,78 +1,189 @@
-"""Whole training steps, each with Adam: nncore as a user writes it against the best NumPy by hand, and the peers.
+"""Whole training steps with Adam, each by nncore in all its ways, by NumPy where it is written by hand, and by the peers.
 
-All start from the same weights; the losses of the first three steps must agree before anything is timed.
+`nncore` is `nncore.compile(step)` called by a user's loop, `fit` is `Model.fit`, `eager` the same lines of Python as torch
+runs. All start from the same weights and go through the same batches in the same order; the losses of the first three steps
+must agree before anything is timed. Every step has other data, and labels are random, so nothing is learnt soon, and no
+gradient becomes so small that subnormal numbers slow anybody down.
 """
 
+import math
+import time
 import warnings
 from functools import partial
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 
 import nncore
 from benchmarks import peers
-from benchmarks.baselines import NumpyConv
-from nncore.bench import Contest, NumpyAdam, normal, softmax_cross_entropy, train_mlp
-from nncore.nn import functional as F
+from benchmarks.baselines import NumpyCNN
+from benchmarks.networks import dense, fresh, small_cnn
+from benchmarks.work import Work
+from nncore.bench import NumpyMLP, normal
+from nncore.compiled import Captured
 
 LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
+POOL, POOL_BYTES = 512, 8 << 20  # batches that take turns, and their bytes: at most
+ADAM_MOVES, ADAM_TOUCHES = 28.0, 16.0  # bytes per parameter
 
 
-# ---- fully connected ----
-def mlp(batch, *sizes):
-    """A ReLU network: forward, softmax cross-entropy, backward, Adam."""
-    contest = train_mlp(batch, *sizes)
-    x, target = normal(batch, sizes[0]), np.random.default_rng(1).integers(0, sizes[-1], batch)
-    weights = contest.weights  # (in, out) and biases
-    if peers.has("torch"):
-        contest.run["torch"] = _torch_mlp(x, target, sizes, weights)
-    if peers.has_jax():
-        contest.run["jax"] = _jax_mlp(x, target, weights)
-    if peers.has("sklearn"):
-        contest.run["sklearn"] = _sklearn_mlp(x, target, sizes, weights)
-    return contest
+# ---- what all share ----
+class Batches:
+    """Batches of normal numbers, with labels below `classes`, or with normal numbers as targets of one output.
+
+    Args:
+        batch: samples of a batch.
+        shape: of a sample, (features,) or (channels, height, width); images lie channels last in memory.
+        classes: of the labels; 1 for targets.
+    """
+
+    def __init__(self, batch, shape, classes):
+        self.batch, self.shape, self.classes = batch, shape, classes
+        self.count = max(4, min(POOL, POOL_BYTES // (4 * batch * math.prod(shape))))
+        samples = self.count * batch
+        self.x = normal(samples, *shape[1:], shape[0]) if len(shape) == 3 else normal(samples, *shape)
+        self.x = self.x.transpose(0, 3, 1, 2) if len(shape) == 3 else self.x
+        labels = np.random.default_rng(1).integers(0, classes, samples)
+        self.y = labels if classes > 1 else normal(samples, 1, seed=1)
+
+    def turns(self, step, convert=lambda array: array, convert_x=None):
+        """A function without arguments that does a step with the next batch."""
+        rows = [slice(i * self.batch, (i + 1) * self.batch) for i in range(self.count)]
+        batches = cycle([((convert_x or convert)(self.x[r]), convert(self.y[r])) for r in rows])
+        return lambda: step(*next(batches))
 
 
-def _torch_step(model, x, target):
-    import torch
+def loss_of(library, model, classes):
+    """Function (x, y): the loss, as a tensor of the library."""
+    F = library.nn.functional
+    loss = F.cross_entropy if classes > 1 else F.mse_loss
+    return lambda x, y: loss(model(x), y)
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
 
-    def step():
+def step_of(library, model, classes, compiled=lambda loss: loss, **options):
+    """Function (x, y): a training step, in the lines that nncore and torch share."""
+    optimizer = library.optim.Adam(model.parameters(), lr=LR, **options)
+    loss = compiled(loss_of(library, model, classes))
+
+    def step(x, y):
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), target)
-        loss.backward()
+        value = loss(x, y)
+        value.backward()
         optimizer.step()
-        return loss
+        return value
 
     return step
 
 
-def _torch_mlp(x, target, sizes, weights):
+# ---- nncore ----
+class Fit:
+    """Steps by Model.fit on samples in order: whole epochs over the pool."""
+
+    def __init__(self, build, batches):
+        self.model, self.batches = nncore.Model(fresh(build)), batches
+        loss = nncore.nn.CrossEntropyLoss() if batches.classes > 1 else nncore.nn.MSELoss()
+        self.model.compile(nncore.optim.Adam(self.model.parameters(), lr=LR), loss)
+        self.one = batches.turns(self._loss)
+
+    def _fit(self, x, y, **options):
+        return self.model.fit(x, y, batch_size=self.batches.batch, shuffle=False, verbose=0, **options)
+
+    def _loss(self, x, y):
+        return np.float32(self._fit(x, y).history["loss"][0])
+
+    def __call__(self):
+        return self.one()
+
+    def seconds(self, loops):
+        """Seconds per step of at least so many, in epochs after the first, which captures, and the second, which meets new memory."""
+        timer = Timer()
+        steps = min(loops, self.batches.count)
+        epochs = -(-loops // steps)
+        samples = slice(steps * self.batches.batch)
+        self._fit(self.batches.x[samples], self.batches.y[samples], epochs=2 + epochs, callbacks=[timer])
+        return (timer.end - timer.start) / (epochs * steps)
+
+
+class Timer(nncore.training.Callback):
+    """When the second epoch ended, and the last."""
+
+    def __init__(self):
+        super().__init__()
+        self.start = self.end = 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.end = time.perf_counter()
+        if epoch == 1:
+            self.start = self.end
+
+
+class Kernels:
+    """The kernels that a step in eager mode calls, on end in C: a replay without any planning.
+
+    Attributes:
+        count: how many they are.
+    """
+
+    def __init__(self, step):
+        self.step, self.captured, self.count = step, None, 0
+
+    def __call__(self, x, y):
+        if self.captured is None:
+            self.captured = Captured(lambda: self.step(nncore.from_numpy(x), nncore.from_numpy(y)), (x, y), passes=())
+            self.count = len(self.captured.program.records)
+            return self.captured.result
+        return self.captured.run((x, y))[0]
+
+
+# ---- the peers ----
+def torch_steps(build, batches, only=None):
+    """{name: function}: eager in both layouts and with both optimizers, and compiled."""
+    if not peers.has("torch"):
+        return {}
     import torch
 
-    layers = [torch.nn.Linear(n, m) for n, m in pairwise(sizes)]
-    with torch.no_grad():
-        for layer, weight, bias in zip(layers, weights[::2], weights[1::2]):
-            layer.weight.copy_(torch.tensor(weight.T))
-            layer.bias.copy_(torch.tensor(bias))
-    model = torch.nn.Sequential(*(part for layer in layers for part in (layer, torch.nn.ReLU())))[:-1]
-    return _torch_step(model, torch.tensor(x), torch.tensor(target))
+    weights = [torch.tensor(p.detach().numpy()) for p in fresh(build).parameters()]
+    plain, last = torch.contiguous_format, torch.channels_last
+    ways = {"torch": (plain, {"fused": True}), "torch foreach": (plain, {"foreach": True})}
+    if len(batches.shape) == 3:
+        ways["torch nhwc"] = (last, {"fused": True})
+    if peers.why_not_compiled() is None:
+        torch.compiler.reset()  # its cache belongs to lines of code, not to models, and is bounded
+        compiled = {name.replace("torch", "torch.compile"): ways[name] for name in ways if name != "torch foreach"}
+        ways |= {name: (layout, options | {"compiled": torch.compile}) for name, (layout, options) in compiled.items()}
+    run = {}
+    for name in only or ways:
+        layout, options = ways[name]
+        model = build(torch.nn)
+        with torch.no_grad():
+            for p, weight in zip(model.parameters(), weights):
+                p.copy_(weight)
+        step = step_of(torch, model.to(memory_format=layout), batches.classes, **options)
+        as_images = partial(_torch_images, torch, layout) if len(batches.shape) == 3 else torch.from_numpy
+        run[name] = batches.turns(step, torch.from_numpy, as_images)
+    return run
 
 
-def _jax_mlp(x, target, weights):
+def _torch_images(torch, layout, x):
+    return torch.from_numpy(np.ascontiguousarray(x)).contiguous(memory_format=layout)
+
+
+def jax_mlp(batches, weights):
+    """A step of a ReLU network; its arrays are given to the next step."""
     import jax
     import jax.numpy as jnp
 
-    def loss_of(params, x, target):
+    def loss_of(params, x, y):
         for weight, bias in zip(params[:-2:2], params[1:-2:2]):
             x = jax.nn.relu(x @ weight + bias)
-        log_p = jax.nn.log_softmax(x @ params[-2] + params[-1])
-        return -jnp.take_along_axis(log_p, target[:, None], 1).mean()
+        x = x @ params[-2] + params[-1]
+        if batches.classes == 1:
+            return ((x - y) ** 2).mean()
+        return -jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], 1).mean()
 
-    @jax.jit
-    def update(params, first, second, n, x, target):
-        loss, grads = jax.value_and_grad(loss_of)(params, x, target)
+    @partial(jax.jit, donate_argnums=range(4))
+    def update(params, first, second, n, x, y):
+        loss, grads = jax.value_and_grad(loss_of)(params, x, y)
         n = n + 1
         first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, grads)]
         second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, grads)]
@@ -80,34 +191,25 @@ def _jax_mlp(x, target, weights):
         params = [p - scale1 * m / (jnp.sqrt(v) * scale2 + EPS) for p, m, v in zip(params, first, second)]
         return params, first, second, n, loss
 
-    zeros = [jnp.zeros_like(w) for w in weights]
-    state = [[jnp.asarray(w) for w in weights], zeros, zeros, jnp.float32(0)]
-    x, target = jnp.asarray(x), jnp.asarray(target)
+    zeros = [[jnp.zeros_like(w) for w in weights] for _ in range(2)]
+    state = [[jnp.array(w) for w in weights], *zeros, jnp.float32(0)]
 
-    def step():
-        *state[:], loss = update(*state, x, target)
+    def step(x, y):
+        *state[:], loss = update(*state, x, y)
         return jax.block_until_ready(loss)
 
-    return step
+    return batches.turns(step, jnp.asarray)
 
 
-def _sklearn_mlp(x, target, sizes, weights):
+def sklearn_mlp(batches, sizes, weights):
     from sklearn.neural_network import MLPClassifier
 
-    model = MLPClassifier(
-        sizes[1:-1],
-        solver="adam",
-        alpha=0.0,
-        batch_size=len(x),
-        learning_rate_init=LR,
-        beta_1=BETA1,
-        beta_2=BETA2,
-        epsilon=EPS,
-        shuffle=False,
-    )
+    options = {"learning_rate_init": LR, "beta_1": BETA1, "beta_2": BETA2, "epsilon": EPS}
+    model = MLPClassifier(sizes[1:-1], alpha=0.0, batch_size=batches.batch, shuffle=False, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.partial_fit(x, target, classes=np.arange(sizes[-1]))
+        rows = slice(batches.batch)
+        model.partial_fit(batches.x[rows], batches.y[rows], classes=np.arange(sizes[-1]))
     for ours, theirs in zip(weights, [p for pair in zip(model.coefs_, model.intercepts_) for p in pair]):
         theirs[...] = ours
     model._optimizer.t = 0
@@ -115,226 +217,87 @@ def _sklearn_mlp(x, target, sizes, weights):
         for moment in moments:
             moment[...] = 0
 
-    def step():
-        model.partial_fit(x, target)
+    def step(x, y):
+        model.partial_fit(x, y)
         return np.float32(model.loss_)
 
-    return step
+    return batches.turns(step)
 
 
-# ---- convolutional ----
-class NumpyReluPool:
-    """max over 2x2 of max(x, 0): ReLU and pooling change places, so only a quarter is compared with 0."""
-
-    def __init__(self, batch, size, channels):
-        self.y = np.empty((batch, size // 2, size // 2, channels), np.float32)
-        self.dx = np.empty((batch, size, size, channels), np.float32)
-        self.mask = np.empty(self.y.shape, bool)
-
-    @staticmethod
-    def corners(x):
-        """The four positions of every window."""
-        return [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
-
-    def forward(self, x):
-        """y of x; keeps x."""
-        self.x = x
-        a, b, c, d = self.corners(x)
-        np.maximum(a, b, out=self.y)
-        np.maximum(self.y, c, out=self.y)
-        np.maximum(self.y, d, out=self.y)
-        return np.maximum(self.y, 0, out=self.y)
-
-    def backward(self, dy):
-        """dx of dy; where y is 0 nothing comes back."""
-        dy *= np.greater(self.y, 0, out=self.mask)
-        for x, dx in zip(self.corners(self.x), self.corners(self.dx)):
-            np.multiply(dy, np.equal(x, self.y, out=self.mask), out=dx)
-        return self.dx
+# ---- contests ----
+def train(build, batches, operations, rtol=1e-3):
+    """A step of a network; `operations`: of a sample, forward and backward without the gradient of the sample."""
+    model, eager = fresh(build), fresh(build)
+    run = {
+        "nncore": batches.turns(nncore.compile(step_of(nncore, model, batches.classes)), nncore.from_numpy),
+        "fit": Fit(build, batches),
+        "eager": batches.turns(step_of(nncore, eager, batches.classes), nncore.from_numpy),
+        **torch_steps(build, batches),
+    }
+    return _work(run, model, batches, operations, rtol)
 
 
-class NumpyCNN:
-    """conv - relu - pool, twice, then one linear layer; softmax cross-entropy and Adam."""
-
-    def __init__(self, batch, size, channels, filters, classes, weights):
-        self.adam = NumpyAdam([w.shape for w in weights], LR, BETA1, BETA2, EPS)
-        for p, w in zip(self.adam.params, weights):
-            p[...] = w
-        self.convs = [NumpyConv(batch, size, channels, filters[0]), NumpyConv(batch, size // 2, filters[0], filters[1])]
-        self.pools = [NumpyReluPool(batch, size, filters[0]), NumpyReluPool(batch, size // 2, filters[1])]
-        self.logits, self.dlogits = np.empty((2, batch, classes), np.float32)
-        self.dfeatures = np.empty((batch, weights[4].shape[0]), np.float32)
-        self.rows = np.arange(batch)
-
-    def step(self, x, target):
-        """One step on images (N, H, W, C); returns the loss before it."""
-        weight1, bias1, weight2, bias2, weight3, bias3 = self.adam.params
-        dweight1, dbias1, dweight2, dbias2, dweight3, dbias3 = self.adam.grads
-        first = self.pools[0].forward(self.convs[0].forward(x, weight1, bias1))
-        second = self.pools[1].forward(self.convs[1].forward(first, weight2, bias2))
-        features = second.reshape(len(x), -1)
-        np.matmul(features, weight3, out=self.logits)
-        self.logits += bias3
-        loss = softmax_cross_entropy(self.logits, target, self.rows, self.dlogits)
-        np.matmul(features.T, self.dlogits, out=dweight3)
-        np.sum(self.dlogits, axis=0, out=dbias3)
-        np.matmul(self.dlogits, weight3.T, out=self.dfeatures)
-        dy = self.pools[1].backward(self.dfeatures.reshape(second.shape))
-        dy = self.pools[0].backward(self.convs[1].backward(dy, weight2, dweight2, dbias2))
-        self.convs[0].backward(dy, weight1, dweight1, dbias1, wants_dx=False)
-        self.adam.step()
-        return loss
+def _work(run, model, batches, operations, rtol):
+    parameters = sum(p.size if isinstance(p.size, int) else p.numel() for p in model.parameters())
+    return Work(
+        run,
+        flops=float(batches.batch * operations),
+        bytes=ADAM_MOVES * parameters,
+        footprint=ADAM_TOUCHES * parameters,
+        traffic="update",
+        rtol=rtol,
+    )
 
 
-def cnn(batch, size, channels, filters, classes):
-    """Two convolutions 3x3, each with ReLU and 2x2 pooling, and a linear layer."""
+def _mlp_operations(sizes):
+    return 2 * (3 * sum(n * m for n, m in pairwise(sizes)) - sizes[0] * sizes[1])
+
+
+def mlp(batch, *sizes):
+    """A ReLU network: softmax cross-entropy, or the mean squared error of one output."""
+    build, batches = dense(*sizes), Batches(batch, sizes[:1], sizes[-1])
+    contest = train(build, batches, _mlp_operations(sizes))
+    weights = [p.detach().numpy() for p in fresh(build).parameters()]
+    weights = [np.ascontiguousarray(w.T) for w in weights]  # (in, out), and biases
+    if batches.classes > 1:
+        contest.run["numpy"] = batches.turns(NumpyMLP(sizes, batch, weights).step)
+        if peers.has("sklearn"):
+            contest.run["sklearn"] = sklearn_mlp(batches, sizes, weights)
+    if peers.has_jax():
+        contest.run["jax"] = jax_mlp(batches, weights)
+    return contest
+
+
+def eager_mlp(batch, *sizes):
+    """The same in eager mode, which stands for nncore here, beside its kernels alone."""
+    build, batches = dense(*sizes), Batches(batch, sizes[:1], sizes[-1])
+    model, alone = fresh(build), fresh(build)
+    kernels = Kernels(step_of(nncore, alone, batches.classes))
+    run = {
+        "nncore": batches.turns(step_of(nncore, model, batches.classes), nncore.from_numpy),
+        "kernels": batches.turns(kernels),
+        **torch_steps(build, batches, ("torch", "torch foreach")),
+    }
+    contest = _work(run, model, batches, _mlp_operations(sizes), 1e-3)
+    contest.calls = kernels
+    return contest
+
+
+def cnn(build, batch, channels, size, operations):
+    """A convolutional network for ten classes."""
+    return train(build, Batches(batch, (channels, size, size), 10), operations, rtol=2e-2)
+
+
+def digits_cnn(batch, size, channels, filters, classes):
+    """Two convolutions 3x3, each with ReLU and 2x2 pooling, and a linear layer; with a NumPy contender."""
+    build, batches = small_cnn(size, channels, filters, classes), Batches(batch, (channels, size, size), classes)
     first, second = filters
     features = second * (size // 4) ** 2
-
-    def build(nn):
-        return nn.Sequential(
-            nn.Conv2d(channels, first, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(first, second, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(features, classes),
-        )
-
-    model = build(nncore.nn)
-    arrays = [p.detach().numpy().copy() for p in model.parameters()]
-    images = normal(batch, size, size, channels)
-    target = np.random.default_rng(1).integers(0, classes, batch)
-    as_nchw = images.transpose(0, 3, 1, 2)  # channels last in memory, as the kernels like it
-    optimizer = nncore.optim.Adam(model.parameters(), lr=LR)
-    x, labels = nncore.from_numpy(as_nchw), nncore.from_numpy(target)
-    linear = arrays[4].reshape(classes, second, size // 4, size // 4).transpose(2, 3, 1, 0).reshape(features, classes)
-    baseline = NumpyCNN(
-        batch,
-        size,
-        channels,
-        filters,
-        classes,
-        [arrays[0].transpose(2, 3, 1, 0), arrays[1], arrays[2].transpose(2, 3, 1, 0), arrays[3], linear, arrays[5]],
-    )
-
-    run = {"numpy": lambda: baseline.step(images, target), "nncore": _nncore_step(model, optimizer, x, labels)}
-    if peers.has("torch"):
-        import torch
-
-        for name, memory_format in (("torch", torch.contiguous_format), ("torch nhwc", torch.channels_last)):
-            theirs = build(torch.nn)
-            with torch.no_grad():
-                for p, a in zip(theirs.parameters(), arrays):
-                    p.copy_(torch.tensor(a))
-            theirs = theirs.to(memory_format=memory_format)
-            run[name] = _torch_step(
-                theirs, torch.tensor(as_nchw).contiguous(memory_format=memory_format), torch.tensor(target)
-            )
-    flops = 2.0 * batch * 9 * (2 * channels * first * size**2 + 3 * first * second * (size // 2) ** 2)
-    return Contest(run, flops=flops + 6.0 * batch * features * classes, rtol=2e-3)
-
-
-# ---- networks without a NumPy contender ----
-def lenet5(nn):
-    """LeCun et al. 1998, with ReLU and max pooling, on 28 x 28."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-    )
-
-
-def mnist_cnn(nn):
-    """Two convolutions without padding and a linear layer, on 28 x 28."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(1600, 10)),
-    )
-
-
-def resnet20(nn):
-    """He et al. 2016, section 4.2: three stages of three blocks, 16, 32 and 64 channels, on 3 x 32 x 32."""
-
-    class Block(nn.Module):
-        def __init__(self, channels, filters, stride):
-            super().__init__()
-            self.conv1 = nn.Conv2d(channels, filters, 3, stride, 1, bias=False)
-            self.norm1 = nn.BatchNorm2d(filters)
-            self.conv2 = nn.Conv2d(filters, filters, 3, 1, 1, bias=False)
-            self.norm2 = nn.BatchNorm2d(filters)
-            self.relu, self.shortcut = nn.ReLU(), nn.Identity()
-            if stride > 1:
-                conv = nn.Conv2d(channels, filters, 1, stride, bias=False)
-                self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(filters))
-
-        def forward(self, x):
-            y = self.relu(self.norm1(self.conv1(x)))
-            return self.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
-
-    stages = [(16, 16, 1), (16, 32, 2), (32, 64, 2)]
-    blocks = [Block(n if i == 0 else m, m, stride if i == 0 else 1) for n, m, stride in stages for i in range(3)]
-    head = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
-    return nn.Sequential(*head, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-
-def _both(build, batch, channels, size):
-    """{contender: (model, images in its layout)}, all with the same weights."""
-    nncore.manual_seed(0)
-    ours, images = build(nncore.nn), normal(batch, size, size, channels).transpose(0, 3, 1, 2)
-    models = {"nncore": (ours, nncore.from_numpy(images))}
-    if peers.has("torch"):
-        import torch
-
-        for name, layout in (("torch", torch.contiguous_format), ("torch nhwc", torch.channels_last)):
-            theirs = build(torch.nn)
-            with torch.no_grad():
-                for p, a in zip(theirs.parameters(), ours.parameters()):
-                    p.copy_(torch.tensor(a.detach().numpy()))
-            x = torch.from_numpy(np.ascontiguousarray(images)).contiguous(memory_format=layout)
-            models[name] = theirs.to(memory_format=layout), x
-    return models
-
-
-def train(build, batch, channels, size, flops=0.0):
-    """A step of Adam; `flops`: of the forward pass of one image."""
-    target, run = np.random.default_rng(1).integers(0, 10, batch), {}
-    for name, (model, x) in _both(build, batch, channels, size).items():
-        if name == "nncore":
-            optimizer = nncore.optim.Adam(model.parameters(), lr=LR)
-            run[name] = _nncore_step(model, optimizer, x, nncore.from_numpy(target))
-        else:
-            import torch
-
-            run[name] = _torch_step(model, x, torch.tensor(target))
-    return Contest(run, flops=3.0 * batch * flops, rtol=2e-2)
-
-
-def _nncore_step(model, optimizer, x, target):
-    def step():
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), target)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def infer(build, channels, size, flops=0.0):
-    """One image, in evaluation."""
-    run = {}
-    for name, (model, x) in _both(build, 1, channels, size).items():
-        run[name] = partial(model.eval(), x)
-    return Contest(run, flops=flops, rtol=1e-2, atol=1e-3)
-
-
-TRAINING_STEPS = {
-    "train mlp 784-128-10, batch 32": (mlp, (32, 784, 128, 10)),
-    "train mlp 8-64-64-4, batch 64": (mlp, (64, 8, 64, 64, 4)),
-    "train mlp 784-512-512-10, batch 128": (mlp, (128, 784, 512, 512, 10)),
-    "train cnn 8x8 digits, batch 32": (cnn, (32, 8, 1, (16, 32), 10)),
-}
+    products = 9 * (2 * channels * first * size**2 + 3 * first * second * (size // 2) ** 2) + 3 * features * classes
+    contest = train(build, batches, 2 * products, rtol=2e-3)
+    conv1, bias1, conv2, bias2, linear, bias3 = (p.detach().numpy() for p in fresh(build).parameters())
+    linear = linear.reshape(classes, second, size // 4, size // 4).transpose(2, 3, 1, 0).reshape(features, classes)
+    weights = [conv1.transpose(2, 3, 1, 0), bias1, conv2.transpose(2, 3, 1, 0), bias2, linear, bias3]
+    baseline = NumpyCNN(batch, size, channels, filters, classes, weights)
+    contest.run["numpy"] = batches.turns(baseline.step, convert_x=lambda x: x.transpose(0, 2, 3, 1))
+    return contest

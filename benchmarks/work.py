@@ -8,7 +8,6 @@ the memory where its arrays fit. A row's floor is the longer of the two.
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -121,7 +120,7 @@ def gemm(m, n, k, transposed="NN", dtype="float32"):
     )
 
 
-def _dense_arrays(batch, inputs, outputs):
+def dense_arrays(batch, inputs, outputs):
     weight = normal(inputs, outputs, seed=1) / np.float32(math.sqrt(inputs))
     return normal(batch, inputs), weight, normal(outputs, seed=2)
 
@@ -136,7 +135,7 @@ def _jax_function(jax, name):
 
 def dense(batch, inputs, outputs, activation="none"):
     """y = activation(x weight^T + bias); `plain` is the product alone."""
-    x, weight, bias = _dense_arrays(batch, inputs, outputs)
+    x, weight, bias = dense_arrays(batch, inputs, outputs)
     y, z = empty(batch, outputs), empty(batch, outputs)
 
     def call(lib, x, w, b):
@@ -172,7 +171,7 @@ def dense(batch, inputs, outputs, activation="none"):
 
 def dense_both(batch, inputs, outputs):
     """Forward, then dx, dweight and dbias."""
-    x, weight, bias = _dense_arrays(batch, inputs, outputs)
+    x, weight, bias = dense_arrays(batch, inputs, outputs)
     dy = normal(batch, outputs, seed=3)
     y, dx, dweight = empty(batch, outputs), np.empty_like(x), np.empty_like(weight)
 
@@ -485,58 +484,3 @@ def _kernel_step(name, grads):
     decay, decoupled = (0.01, 1) if name == "AdamW" else (0.0, 0)
     arrays = params, first, second, None, grads
     return KernelCall(kernels.adam_step, *arrays, 1e-3, 0.9, 0.999, 1e-8, decay, decoupled, 0, 0, 2)
-
-
-# ---- whole networks ----
-def infer_mlp(*sizes):
-    """One example through a ReLU network."""
-    x = normal(1, sizes[0])
-    layers = [(_dense_arrays(1, n, m)[1], normal(m, seed=2)) for n, m in pairwise(sizes)]
-    flat = [a for weight, bias in layers for a in (weight.T, bias)]
-
-    def call(relu, linear):
-        def run(x, *params):
-            for i in range(0, len(params), 2):
-                x = linear(x, params[i], params[i + 1])
-                x = relu(x) if i + 2 < len(params) else x
-            return x
-
-        return run
-
-    def by_numpy():
-        y = x
-        for i, (weight, bias) in enumerate(layers):
-            y = y @ weight
-            y += bias
-            if i + 1 < len(layers):
-                np.maximum(y, 0, out=y)
-        return y
-
-    work = contest(
-        lambda lib, *tensors: call(lib.nn.functional.relu, lib.nn.functional.linear)(*tensors),
-        *(x, *flat),
-        numpy=by_numpy,
-        jax=lambda jax, *arrays: call(jax.nn.relu, lambda x, w, b: x @ w.T + b)(*arrays),
-        flops=2.0 * sum(n * m for n, m in pairwise(sizes)),
-        bytes=4.0 * sum(a.size for a in flat),
-        traffic="read",
-        atol=1e-3,
-        counted="the weights read once",
-    )
-    if peers.has("onnxruntime"):
-        work.run["onnxruntime"] = _onnx_mlp(x, flat)
-    return work
-
-
-def _onnx_mlp(x, flat):
-    from onnx import helper
-
-    nodes, layers = [], len(flat) // 2
-    for i in range(layers):
-        before, after = "x" if i == 0 else f"relu{i - 1}", f"gemm{i}"
-        nodes.append(helper.make_node("Gemm", [before, f"w{2 * i}", f"w{2 * i + 1}"], [after], transB=1))
-        if i + 1 < layers:
-            nodes.append(helper.make_node("Relu", [after], [f"relu{i}"]))
-    weights = {f"w{i}": np.ascontiguousarray(a) for i, a in enumerate(flat)}
-    session = peers.onnx_session(nodes, {"x": x.shape}, f"gemm{layers - 1}", weights)
-    return lambda: session.run(None, {"x": x})

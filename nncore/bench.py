@@ -20,7 +20,19 @@ import nncore
 from nncore import kernels
 from nncore.nn import functional as F
 
-__all__ = ["SHORT", "Contest", "KernelCall", "NumpyAdam", "NumpyMLP", "Timing", "main", "measure", "verify"]
+__all__ = [
+    "SHORT",
+    "Contest",
+    "KernelCall",
+    "NumpyAdam",
+    "NumpyMLP",
+    "Timing",
+    "latencies",
+    "main",
+    "measure",
+    "sample",
+    "verify",
+]
 
 
 # ---- the timer ----
@@ -73,7 +85,7 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.in
     loops, all_once = {}, 0.0
     for name, run in contenders.items():
         run()
-        once = min(_sample(run, 1) for _ in range(2))
+        once = min(sample(run, 1) for _ in range(2))
         loops[name] = max(1, math.ceil(sample_time / max(once, 1e-7)))
         all_once += max(once, sample_time)
     samples = max(min(samples, 3), int(min(samples, budget / all_once)))
@@ -87,7 +99,7 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.in
                 if settle:
                     time.sleep(settle)
                     contenders[name]()
-                times[name].append(_sample(contenders[name], loops[name]))
+                times[name].append(sample(contenders[name], loops[name]))
     finally:
         if collecting:
             gc.enable()
@@ -95,13 +107,56 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.in
     return {name: Timing(*(float(q) for q in quartiles[name]), samples) for name in names}
 
 
-def _sample(run, loops):
-    if isinstance(run, KernelCall):
+def sample(run, loops):
+    """Seconds per call, `loops` calls on end; a contender that has a method `seconds` measures itself.
+
+    Example:
+        >>> from nncore.bench import sample
+        >>> 0 < sample(lambda: None, 100) < 1e-3
+        True
+    """
+    if hasattr(run, "seconds"):
         return run.seconds(loops)
     start = time.perf_counter()
     for _ in repeat(None, loops):
         run()
     return (time.perf_counter() - start) / loops
+
+
+def latencies(contenders, turns=10, calls=500):
+    """How long single calls take, again side by side. The look at the clock, some 50 ns, is in it.
+
+    Args:
+        contenders: dict of name -> function without arguments.
+        turns: how many each takes. Default: 10.
+        calls: in each turn. Default: 500.
+
+    Returns:
+        dict of name -> (p50, p99) in seconds.
+
+    Example:
+        >>> from nncore.bench import latencies
+        >>> p50, p99 = latencies({"pass": lambda: None}, turns=2)["pass"]
+        >>> 0 < p50 <= p99
+        True
+    """
+    clock, seconds = time.perf_counter, {name: [] for name in contenders}
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(turns):
+            for name, run in contenders.items():
+                for _ in range(20):
+                    run()
+                times = seconds[name]
+                for _ in repeat(None, calls):
+                    start = clock()
+                    run()
+                    times.append(clock() - start)
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: tuple(float(p) for p in np.percentile(times, (50, 99))) for name, times in seconds.items()}
 
 
 # ---- a contest ----

@@ -156,3 +156,79 @@ def test_what_falls_short_is_named(monkeypatch):
     assert (
         "Over the 2 listed rows the best peer takes 1.00 times nncore's time (geometric mean); 1 are below 1." in text
     )
+
+
+@in_checkout
+def test_steps_hold_what_is_asked_of_replay(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.steps import CONTENDERS, ROWS
+    from benchmarks.steps_report import AT_MOST
+
+    asked = {row[0]: {ask.value for ask in row[4]} for row in ROWS}
+    assert len(asked) == len(ROWS)
+    for values in asked.values():
+        assert values <= {*CONTENDERS, *AT_MOST}
+    for beginning, values in {
+        "step 8-64-64-4": {"torch eager", "jax", "times the floor"},
+        "step 2-16-16-1": {"torch eager"},
+        "eager step 8-64-64-4": {"torch eager", "µs per op"},
+        "eager step 2-16-16-1": {"torch eager", "µs per op"},
+        "step 784-128-10": {"torch", "jax"},
+        "step 784-512-512-10": {"best peer"},
+        "step 1024x4": {"best peer"},
+        "step LeNet-5": {"torch"},
+        "step MNIST CNN": {"torch"},
+        "step ResNet-20": {"torch"},
+        "predict 8-64-64-4": {"µs", "best peer", "p99 / p50"},
+        "predict 784-128-10": {"µs", "best peer", "p99 / p50"},
+        "all threads": {"default / best"},
+        "fit of": {"fit / compute", "copies of X"},
+    }.items():
+        assert any(name.startswith(beginning) and values == asked[name] for name in asked), beginning
+
+
+def tiny_steps(monkeypatch, tmp_path, only, threads="1"):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import steps
+
+    options = ["--samples", "1", "--sample-time", "1e-5", "--budget", "1e-3", "--peers", "--out", str(tmp_path)]
+    assert steps.main([*options, "--threads", threads, "--only", only]) == 0
+    return (tmp_path / "steps.md").read_text()
+
+
+@in_checkout
+def test_steps_are_measured_and_reported(monkeypatch, tmp_path, capsys):
+    text = tiny_steps(monkeypatch, tmp_path, "2-16-16-1|predict 8|digits")
+    assert text + "\n" == capsys.readouterr().out
+    assert text.count("| step 2-16-16-1, batch 32 | ") == 1
+    assert "µs per op ≤ 1.5: " in text
+    assert "p99 / p50 ≤ 2: " in text
+    assert "torch eager ≥ 50: - |" in text  # torch does not take part
+    assert "### Short of the ask, 1 thread\n" in text
+
+
+@in_checkout
+def test_threads_and_epochs_are_compared(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import steps
+
+    grid = ("grid", steps.threads_row, steps.square_mlp, ([(3, 4)],), (steps.Ask("default / best", 1.1),))
+    epoch = ("epoch", steps.epoch_row, (4, 8, 1), (70, 8), (steps.Ask("fit / compute", 1.05),))
+    monkeypatch.setattr(steps, "ROWS", [grid, epoch])
+    text = tiny_steps(monkeypatch, tmp_path, "", threads="2")
+    assert "| step, 3 x 4 | " in text
+    assert "| epoch | " in text
+
+
+@in_checkout
+def test_steps_that_fall_short_are_named(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.steps_report import short
+
+    asks = [{"value": "jax", "limit": 4}, {"value": "times the floor", "limit": 2.2}, {"value": "torch", "limit": 3}]
+    rows = [
+        {"name": "a", "asks": asks, "values": {"jax": 3.9, "times the floor": 2.204, "torch": None}},
+        {"name": "b", "asks": [], "values": {}, "error": "AssertionError: 1 is not 2"},
+    ]
+    assert short(rows) == ["- a: jax ≥ 4: **3.90**", "- **b**: not timed. AssertionError: 1 is not 2"]
+    assert short([]) == ["- nothing"]
