@@ -275,13 +275,6 @@ def _settle(records, buffers, arrays, outputs):
                 buffer.kind = "fixed"
 
 
-def summary(record):
-    """What explain() prints of a record: (names, shape and dtype of the first output, bytes, work)."""
-    outputs = [o for o in record.operands if o.writes]
-    size = sum(math.prod(o.shape) * o.dtype.itemsize for o in record.operands)
-    return list(record.fused), outputs[0].shape, str(outputs[0].dtype), size, record.kernel.work(record.block)
-
-
 # ---- passes ----
 def remove_dead(records):
     """Leave out records (and optional outputs) that nobody reads."""

@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from nncore._core import plan
+from nncore._core.explain import summary
 
 cnp.import_array()
 
@@ -152,7 +153,7 @@ cdef class Program:
         self.machine.owner = <PyObject *> self
 
     def __init__(self, list records, inputs, outputs, cursors=(), passes=plan.PASSES):
-        self.captured = [plan.summary(record) for record in records]
+        self.captured = [summary(record) for record in records]
         for rewrite in passes:
             records = rewrite(records)
         self.records = records
