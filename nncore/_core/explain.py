@@ -2,8 +2,8 @@
 
 import math
 
-# Kernels that are matrix products, and which of their outputs is one. Each takes 2 rows weights operations, where rows are
-# those of y or dy: its elements but for the channels.
+# Kernels that are matrix products, and which of their outputs is one. Each takes 2 operations for every element of y or dy
+# and every weight of its channel.
 PRODUCTS = {
     "linear_forward": ("y",),
     "linear_backward": ("dx", "dweight"),
@@ -48,10 +48,9 @@ def summary(record):
 def _flops(record):
     name = record.kernel.__name__
     if name in PRODUCTS:
-        output = record.operand("dy") or record.operand("y")
-        channels = output.shape[1]
+        output, weight = record.operand("dy") or record.operand("y"), record.operand("weight").shape
         products = sum(record.operand(part) is not None for part in PRODUCTS[name])
-        return 2 * products * math.prod(output.shape) // max(channels, 1) * math.prod(record.operand("weight").shape)
+        return 2 * products * math.prod(output.shape) * math.prod(weight[1:])
     if name == "matmul":
         return 2 * math.prod(record.operand("a").shape) * record.operand("b").shape[-1]
     return sum(record.sizes) if record.sizes else max(math.prod(o.shape) for o in record.operands)
