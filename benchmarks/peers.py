@@ -28,6 +28,8 @@ def enable(names=tuple(PACKAGES)):
         except (ImportError, PackageNotFoundError):
             continue
         ENABLED.add(name)
+    if "torch" in ENABLED and "torch.compile" in names:
+        ENABLED.add("torch.compile")
     return found
 
 
@@ -96,8 +98,8 @@ def has_jax():
 
 def why_not_compiled():
     """None where torch.compile takes part, or why not. What it compiles is for a number of threads: all, as with jax."""
-    if not has("torch"):
-        return "torch does not take part"
+    if not has("torch.compile"):
+        return "it does not take part"
     return "only on all threads" if nncore.get_num_threads() != default_threads() else _compiler_trouble()
 
 

@@ -202,7 +202,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="REGEX", help="rows whose name matches")
     parser.add_argument("--threads", type=int, nargs="+", help="default: 1 and all")
-    parser.add_argument("--peers", nargs="*", default=list(peers.PACKAGES), choices=list(peers.PACKAGES))
+    names = [*peers.PACKAGES, "torch.compile"]
+    parser.add_argument("--peers", nargs="*", default=names, choices=names)
     parser.add_argument("--samples", type=int, default=9, help="turns that each contender takes (default: %(default)s)")
     parser.add_argument("--sample-time", type=float, default=0.01, help="seconds of a turn (default: %(default)s)")
     parser.add_argument(
