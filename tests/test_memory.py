@@ -1,8 +1,12 @@
 """What memory costs: nothing that grows, no workspace beyond the scratch of a team, no copies between layers."""
 
+import ctypes
+import gc
+import itertools
 import re
 import subprocess
 import sys
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -166,3 +170,151 @@ def test_nchw_pays_one_conversion_at_the_edge(image):
         assert first <= last + SLACK
         conversion = allocated(lambda: model[0](theirs))[1] - allocated(lambda: model[0](image))[1]
     assert abs(conversion - image.array.nbytes) <= SLACK
+
+
+# ---- replay ----
+class Mallinfo(ctypes.Structure):
+    """What mallinfo2() of the C library returns."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+def bytes_from_malloc():
+    """Bytes that malloc has given out and not got back; 0 where the C library does not say."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        return 0
+    mallinfo2.restype = Mallinfo
+    now = mallinfo2()
+    return now.uordblks + now.hblkhd
+
+
+def allocations(run, *arguments):
+    """What 1000 calls of `run` allocate.
+
+    Returns:
+        Bytes of Python and NumPy, the most at once; blocks of Python that stay; bytes of C that stay, in blocks per call.
+    """
+    gc.collect()
+    times = itertools.repeat(None, 1000)
+    malloc, blocks = bytes_from_malloc(), sys.getallocatedblocks()
+    tracemalloc.start()
+    tracemalloc.reset_peak()
+    try:
+        for _ in times:
+            run(*arguments)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return peak, sys.getallocatedblocks() - blocks, (bytes_from_malloc() - malloc) // 32_000
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+
+
+def cnn():
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 4))
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("make_model", "shape"), [(mlp, (1, 8)), (mlp, (2000, 8)), (cnn, (3, 1, 8, 8))])
+def test_a_plan_with_an_output_allocates_nothing(make_model, shape, threads, set_threads):
+    set_threads(threads)
+    frozen = nncore.Model(make_model()).freeze(np.zeros(shape, np.float32))
+    x = np.ones(shape, np.float32)
+    y = frozen.run(x)
+    allocations(frozen.run, x, y)  # the first calls, of the counter as well
+    assert allocations(frozen.run, x, y) == allocations(callable, y)
+    assert allocations(frozen.run, x)[0] >= y.nbytes  # the counter sees what there is to see
+
+
+def test_a_plan_keeps_its_programs():
+    """A thread more at the same time is a program more, and that is all."""
+    frozen = nncore.Model(mlp()).freeze(512)
+    x = np.ones((512, 8), np.float32)
+    expected = frozen.run(x)
+
+    def work():
+        y = np.empty_like(expected)
+        for _ in range(20):
+            assert np.array_equal(frozen.run(x, y), expected)
+
+    def rounds(n):
+        for _ in range(n):
+            threads = [threading.Thread(target=work) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+    rounds(5)
+    before = memory("VmRSS")
+    rounds(10)
+    assert memory("VmRSS") - before < 4 << 20
+
+
+def growth_of_predictions(predictions):
+    """Bytes by which memory grows over the second half of so many predictions, by a plan and by a compiled function."""
+    model = nncore.Model(mlp())
+    plan, forward = model.freeze(1), nncore.compile(nncore.no_grad()(lambda x: model(x)))
+    x, y = np.ones((1, 8), np.float32), np.empty((1, 4), np.float32)
+    for i in range(predictions // 3):
+        if i == predictions // 6:
+            before = memory("VmRSS")
+        plan.run(x, y)
+        plan.run(x)
+        forward(x)
+    return memory("VmRSS") - before
+
+
+def growth_of_shapes(shapes):
+    """Bytes by which memory grows over the second half of so many shapes, with gradients, through one cache."""
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    optimizer = nncore.optim.Adam(model.parameters())
+
+    @nncore.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for i in range(shapes):
+        if i == shapes // 2:
+            before = memory("VmRSS")
+        x = np.ones((1 + i % 5000, 1 + i // 5000, 8), np.float32)  # each another one
+        step(x)
+        step(x)
+    return memory("VmRSS") - before
+
+
+@linux
+@pytest.mark.parametrize("predictions", [60_000, pytest.param(1_000_000, marks=pytest.mark.exhaustive)])
+def test_memory_does_not_grow_with_predictions(predictions):
+    (grown,) = in_child(f"print(growth_of_predictions({predictions}))")
+    assert grown < 1 << 20
+
+
+@linux
+@pytest.mark.parametrize("shapes", [400, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+def test_memory_does_not_grow_with_shapes(shapes):
+    (grown,) = in_child(f"print(growth_of_shapes({shapes}))", timeout=1800)
+    assert grown < 4 << 20

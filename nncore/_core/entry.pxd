@@ -52,7 +52,7 @@ cdef class Step:
     # returns, in order; NULL, or NULL among them, for what is not wanted. Returns how many steps were done; after fewer than
     # asked for, `failure` is one of RUN_*. Threads wait for each other, best without the GIL. A step that trains takes the GIL at
     # the start (learning rate, step count) and at the end, not in between; Ctrl-C waits until then.
-    cdef int64_t run_pointers(self, void *const *inputs, void *const *results, int64_t steps) noexcept nogil
+    cdef int64_t run_pointers(self, const void *const *inputs, void *const *results, int64_t steps) noexcept nogil
 
     cdef readonly int failure
 
@@ -75,9 +75,9 @@ cdef class Step:
     cdef _stopped(self)
     cdef _make_spare(self)
     cdef object _once(self, void *const *inputs)
-    cdef int64_t _run(self, void *const *inputs, void *const *results, int64_t steps) noexcept nogil
+    cdef int64_t _run(self, const void *const *inputs, void *const *results, int64_t steps) noexcept nogil
     cdef int _prepare(self) noexcept with gil
-    cdef int _finish(self, int64_t done, void *const *inputs, void *const *results) noexcept with gil
+    cdef int _finish(self, int64_t done, const void *const *inputs, void *const *results) noexcept with gil
 
 
 cdef class Entry:

@@ -499,7 +499,7 @@ cdef class Step:
         return _unflatten(self.structure, outputs, &next)
 
     # ---- without the GIL ----
-    cdef int64_t run_pointers(self, void *const *inputs, void *const *results, int64_t steps) noexcept nogil:
+    cdef int64_t run_pointers(self, const void *const *inputs, void *const *results, int64_t steps) noexcept nogil:
         cdef int64_t done = 0
         self.turn.take(True)
         self.failure = 0
@@ -510,13 +510,13 @@ cdef class Step:
         self.turn.give()
         return done
 
-    cdef int64_t _run(self, void *const *inputs, void *const *results, int64_t steps) noexcept nogil:
+    cdef int64_t _run(self, const void *const *inputs, void *const *results, int64_t steps) noexcept nogil:
         cdef Machine *machine = <Machine *> self.machine
         cdef int64_t done
         cdef int i
         for i in range(self.results):
             self.addresses[i] = self.spare_addresses[i] if results == NULL or results[i] == NULL else results[i]
-        bind(machine, inputs, self.addresses)
+        bind(machine, <void *const *> inputs, self.addresses)
         done = run_c(machine, 0, steps, 0.0)
         self.failure = _reason(machine)
         if self.follows or self.failure:
@@ -552,7 +552,7 @@ cdef class Step:
             if self.spare[i] is not None:
                 self.spare_addresses[i] = cnp.PyArray_DATA(<cnp.ndarray> self.spare[i])
 
-    cdef int _finish(self, int64_t done, void *const *inputs, void *const *results) noexcept with gil:
+    cdef int _finish(self, int64_t done, const void *const *inputs, void *const *results) noexcept with gil:
         """After a run."""
         cdef Program program = self.program
         cdef cnp.ndarray copied
@@ -565,7 +565,7 @@ cdef class Step:
             elif program.copies and results != NULL:
                 for i in range(self.results):
                     if self.spare[i] is None and results[i] != NULL:
-                        copied = program.copied_output(i, inputs)
+                        copied = program.copied_output(i, <void *const *> inputs)
                         memcpy(results[i], cnp.PyArray_DATA(copied), cnp.PyArray_NBYTES(copied))
         except Exception:
             self.failure = RUN_PYTHON
