@@ -4,7 +4,7 @@
  *   dY (images * PH * PW, columns), D (KH * KW * C, columns).
  * Parallel: Y is cut into a grid, rows of pixels by panels of columns; D into tiles.
  * Numerics: as gemm: a sum over chunks of NN_KC inner indices, in order, of chains of fused multiply-adds that start at
- *   zero. Padding is multiplied as zeros.
+ *   zero. Padding is multiplied as zeros, or left out where that is the same.
  * Source: the pointers to runs in place of a packed A follow Georganas et al., "Harnessing Deep Learning via a Single
  *   Building Block", IPDPS 2020; the loops are gemm's.
  *
@@ -56,21 +56,59 @@ static int64_t gathered_lines(lines *l, const patches *p, int64_t first, int64_t
     return first;
 }
 
+/* Segments of a chunk of inner indices: one for each run. */
+typedef struct {
+    const segment *segments;
+    int count;
+    int64_t k, end, run;
+} chunk_segments;
+
+NN_INLINE int64_t segment_at(const chunk_segments *s, int64_t k) {
+    return k <= s->k ? 0 : k >= s->end ? s->count : k / s->run - s->k / s->run;
+}
+
+/* Whether zeros times these numbers are zeros. */
+static bool all_finite(const real *numbers, int64_t n) {
+    vec sum = {0};
+    for (int64_t i = 0; i < n; i += NN_WIDTH) sum += v_load(numbers + i) - v_load(numbers + i);
+    real total = 0;
+    for (int lane = 0; lane < NN_WIDTH; lane++) total += sum[lane];
+    return total == 0;
+}
+
+/* Leave out the taps that lie above or below the image: they are zeros, at the begin and at the end of a patch. */
+NN_INLINE void skip_rows(tile_args *t, const patches *p, const chunk_segments *s, int64_t ph, const real *panel) {
+    const int64_t h = p->start_h + ph * p->step_h, row = p->KW * p->C;
+    const int64_t step = p->dilation_h > 0 ? p->dilation_h : 1; /* a phase of one tap has none */
+    const int64_t above = h < 0 ? divide_up(-h, step) : 0;
+    const int64_t inside = p->H > h ? smaller(p->KH, divide_up(p->H - h, step)) : 0;
+    const int64_t begin = smaller(above * row < s->k ? s->k : above * row, s->end);
+    const int64_t first = segment_at(s, begin), end = segment_at(s, inside * row);
+    t->segments = s->segments + first;
+    t->count = end > first ? (int)(end - first) : 0;
+    t->b = panel + (begin - s->k) * NN_NR;
+}
+
 /* One chunk of inner indices of some patches. */
 static void multiply_lines(const nn_convolution *c, const lines *l, tile_args *t, int64_t column, int64_t column_end,
-                           int64_t k, int64_t depth, real *panel) {
+                           const chunk_segments *s, real *panel) {
     const patches *p = &c->x;
-    const bool last = k + depth == p->KH * p->KW * p->C;
+    const int64_t k = s->k, depth = s->end - k;
+    const bool last = s->end == p->KH * p->KW * p->C;
     t->first = k == 0;
     t->c_row = c->y_pixel;
-    t->b = panel;
     for (; column < column_end; column += NN_NR) {
         t->columns = smaller(NN_NR, column_end - column);
         t->bias = last && c->bias ? c->bias + column : NULL;
         c->pack_b(panel, c->b, column, t->columns, k, depth);
+        const bool skip = s->run && !patches_inside(p) && all_finite(panel, depth * NN_NR);
+        t->b = panel;
+        t->segments = s->segments;
+        t->count = s->count;
         for (const line *at = l->line; at < l->line + l->count; at++) {
             const int64_t n = at->first / (p->PH * p->PW), ph = at->first / p->PW % p->PH, pw = at->first % p->PW;
             const int64_t height = divide_up(at->count, divide_up(at->count, NN_MR));
+            if (skip) skip_rows(t, p, s, ph, panel);
             t->a = at->start;
             t->c = c->y + n * c->y_image + ph * c->y_row + pw * c->y_pixel + column;
             for (int64_t i = 0; i < at->count; i += height) {
@@ -118,23 +156,24 @@ void NN_FN(convolve)(const nn_convolution *c, const nn_team *team, int rank) {
     end *= p->PW;
     lines l;
     segment segments[NN_KC];
-    tile_args t = {.a_column = 1, .segments = segments};
+    tile_args t = {.a_column = 1};
     for (int64_t next; first < end; first = next) {
         next = K > 0 ? lay_lines(&l, p, first, end, room, ROOM) : first;
         const bool in_lines = next > first;
         for (int64_t k = 0; k == 0 || k < K; k += NN_KC) {
             const int64_t depth = smaller(NN_KC, K - k);
+            chunk_segments chunk = {segments, 1, k, k + depth, 0};
             if (in_lines) {
                 t.a_row = p->step_w * l.pixel;
-                t.count = run_segments(segments, p, &l, k, depth);
+                chunk.run = run_size(p, l.pixel);
+                chunk.count = run_segments(segments, p, &l, k, depth);
             } else {
                 next = gathered_lines(&l, p, first, smaller(first + gathered, end), room, depth);
                 gather_patches(room, p, first, next - first, k, depth);
                 t.a_row = depth;
-                t.count = 1;
                 segments[0] = (segment){0, depth};
             }
-            multiply_lines(c, &l, &t, column, column_end, k, depth, panel);
+            multiply_lines(c, &l, &t, column, column_end, &chunk, panel);
         }
     }
 }
