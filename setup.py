@@ -41,13 +41,14 @@ class BuildExt(build_ext):
             return list(pool.map(compile_one, compilations()))
 
 
-def extension(name, **options):
+def extension(name, link_args=(), **options):
     return Extension(
         f"nncore._core.{name}",
         [f"nncore/_core/{name}.pyx"],
         include_dirs=[*INCLUDE, numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-g0", "-fvisibility=hidden"],
+        extra_link_args=[*link_args, *(["-Wl,-s"] if sys.platform.startswith("linux") else [])],
         **options,
     )
 
@@ -57,7 +58,7 @@ setup(
         [
             extension(
                 "kernels",
-                extra_link_args=[*OPENMP, *(["-Wl,-s"] if sys.platform.startswith("linux") else [])],
+                link_args=OPENMP,
                 depends=glob("csrc/*.*") + glob("csrc/*/*.*"),
             ),
             extension("tensor"),
