@@ -65,6 +65,7 @@ class Captured(Step):
         records = plan.records_of(capture, inputs, outputs)
         self.program = Program(records, inputs, outputs, cursors, passes)
         self.depends_on(capture.versions, capture.gradients, guards)
+        self.result = self.rebuilt(outputs)  # without history, as later ones
 
 
 def _address(reference):

@@ -352,6 +352,13 @@ def test_results_are_new_and_arguments_may_be_the_same_array():
     assert double(x, x)["parts"][0].tolist() == [2.0, 4.0]
 
 
+def test_no_result_has_a_history():
+    model = nn.Linear(4, 3)
+    step = nncore.compile(training(model, optim.SGD(model.parameters(), lr=0.1)))
+    losses = [step(nncore.Tensor(images(5, 4)), nncore.Tensor(np.arange(5) % 3)) for _ in range(2)]
+    assert [loss.grad_fn for loss in losses] == [None, None]
+
+
 def test_the_cache_is_bounded():
     fn = nncore.compile(lambda x: x * 2 + 1)
     for n in range(1, 200):
