@@ -4,7 +4,7 @@ The door notes every kernel call. What it cannot know, the code that knows it no
 which numbers change from step to step, on what the run depended. Whatever is left over is refused, not guessed: an array
 that a kernel reads, that was made during the capture, and that neither a kernel wrote nor anybody declared.
 """
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 from nncore._core.kernels cimport begin_calls, capturing, end_calls
 
 import threading
@@ -83,9 +83,9 @@ class Live:
     """How a number of a kernel call changes.
 
     Args:
-        read: function that gives the number for the next step.
+        read: function that gives the number for the next step, or a Kept.
         stride: what it grows by with every step of one run.
-        advance: function(steps), called after a run, or None.
+        advance: function(steps), called after a run; or a Kept, which grows by the steps; or None.
         mask: bits that a counter keeps.
     """
 
@@ -93,6 +93,28 @@ class Live:
 
     def __init__(self, read, stride=0, advance=None, mask=-1):
         self.read, self.stride, self.advance, self.mask = read, stride, advance, mask
+
+
+cdef class Kept:
+    """A number that Python code keeps under one key of some dicts, the same in all. Live reads and advances it fast.
+
+    Args:
+        dicts: the dicts.
+        key: the key.
+        ahead: what is added to the number.
+    """
+
+    def __init__(self, dicts, key, ahead=0):
+        self.dicts, self.key, self.ahead = list(dicts), key, ahead
+
+    cdef object get(self):
+        value = (<dict> self.dicts[0])[self.key]
+        return value + self.ahead if self.ahead else value
+
+    cdef int advance_all(self, int64_t steps) except -1:
+        for kept in self.dicts:
+            (<dict> kept)[self.key] = (<dict> kept)[self.key] + steps
+        return 0
 
 
 class Capture:

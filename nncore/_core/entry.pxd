@@ -70,11 +70,12 @@ cdef class Step:
     cdef list spare                  # arrays for the results that nobody wants
     cdef void **addresses
     cdef void **spare_addresses
-    cpdef bint is_valid(self) except -1
+    cdef bint _is_valid(self) except -1
     cdef _note(self)
     cdef _stopped(self)
     cdef _make_spare(self)
     cdef object _once(self, void *const *inputs)
+    cdef _run_bound(self, program, void *const *inputs, void *const *outputs)
     cdef int64_t _run(self, const void *const *inputs, void *const *results, int64_t steps) noexcept nogil
     cdef int _prepare(self) noexcept with gil
     cdef int _finish(self, int64_t done, const void *const *inputs, void *const *results) noexcept with gil

@@ -354,7 +354,7 @@ cdef class Form:
 
 
 # ---- results ----
-_LEAF = (TensorBase, None)
+cdef tuple _LEAF = (TensorBase, None)
 
 
 def flatten(value):
@@ -421,8 +421,11 @@ cdef class Step:
         self.guards, self.configuration, self.grad = guards, configuration(), is_grad_enabled()
         self.follows = bool(versions or gradients or program.copies or program.machine.heard)
 
-    cpdef bint is_valid(self) except -1:
+    def is_valid(self):
         """Whether a run of the function would do the same again."""
+        return bool(self._is_valid())
+
+    cdef bint _is_valid(self) except -1:
         cdef Py_ssize_t i
         for i in range(len(<tuple> self.leaves)):
             had = (<tuple> self.before)[i]
@@ -473,30 +476,38 @@ cdef class Step:
     cdef object _once(self, void *const *inputs):
         """One run; returns what the function returns."""
         cdef Program program = self.program
-        cdef Machine *machine = &program.machine
         cdef Py_ssize_t i, n = len(program.outputs)
-        cdef list outputs = [None] * n
         cdef void *addresses[MOST]
         cdef int next = 0
+        cdef list outputs
+        cdef cnp.ndarray y
+        if self.structure is _LEAF and not program.copies:
+            y = (<Layout> program.outputs[0]).new()
+            addresses[0] = cnp.PyArray_DATA(y)
+            self._run_bound(program, inputs, addresses)
+            return wrap(y)
+        outputs = program.new_outputs()
         for i in range(n):
-            layout = program.outputs[i]
-            if isinstance(layout, Layout):
-                outputs[i] = (<Layout> layout).new()
+            if outputs[i] is not None:
                 addresses[i] = cnp.PyArray_DATA(<cnp.ndarray> outputs[i])
-        bind(machine, inputs, addresses)
-        if machine.heard:
-            program.run_heard(1)
-        else:
-            run_steps(machine, 0, 1, 0.0)
-        self._note()
-        if machine.program.failed >= 0:
-            self._stopped()
-            program.fail()
+        self._run_bound(program, inputs, addresses)
         if program.copies:
             for i in range(n):
                 if outputs[i] is None:
                     outputs[i] = program.copied_output(i, inputs)
         return _unflatten(self.structure, outputs, &next)
+
+    cdef _run_bound(self, of, void *const *inputs, void *const *outputs):
+        cdef Program program = of
+        bind(&program.machine, inputs, outputs)
+        if program.machine.heard:
+            program.run_heard(1)
+        else:
+            run_steps(&program.machine, 0, 1, 0.0)
+        self._note()
+        if program.machine.program.failed >= 0:
+            self._stopped()
+            program.fail()
 
     # ---- without the GIL ----
     cdef int64_t run_pointers(self, const void *const *inputs, void *const *results, int64_t steps) noexcept nogil:
@@ -529,7 +540,7 @@ cdef class Step:
         try:
             if self.addresses == NULL:
                 self._make_spare()
-            if not self.is_valid():
+            if not self._is_valid():
                 return RUN_PYTHON
             program.read_numbers()
         except MemoryError:
@@ -593,7 +604,7 @@ cdef class Entry:
         for i in range(found.count):
             Py_INCREF(<object> found.array[i])  # a tensor may get another array meanwhile
         try:
-            if step.is_valid():
+            if step._is_valid():
                 return step._once(found.data)
         finally:
             self.turn.give()

@@ -50,9 +50,10 @@ cdef class Program:
     cdef readonly list captured, records, shares
     cdef readonly int64_t arena_bytes
     cdef list keep                 # what the fixed buffers live in
-    cdef list counters             # the Live of each counter, None for a cursor
+    cdef list counters             # what reads the number of each counter, None for a cursor
     cdef list windows              # for each cursor: its address in the capture, (number of counter, offset) that follow it
-    cdef list reals                # (address of the number, Live)
+    cdef list reals                # what reads each real number
+    cdef double **real_addresses
     cdef list advances
     cdef list lows                 # for each input and output: its first byte, counted from its first element
     cdef list outputs              # for each: a Layout (of a new array), or what to copy: (Layout, port, offset) or an array

@@ -4,6 +4,7 @@ from cpython.ref cimport Py_INCREF, PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
+from nncore._core.capture cimport Kept
 from nncore._core.kernels cimport (
     Kernel, NN_CHECK_FIRST, NN_CHECK_HERE, NN_CHECK_NOT, NN_FIELD_SIZES, nn_counter, nn_program, nn_record, replay, table,
 )
@@ -182,11 +183,12 @@ cdef class Program:
         self.blocks = <char *> calloc(bytes + 64, 1)
         self.pointers = <void **> calloc(pointers + 1, sizeof(void *))
         self.sizes = <int64_t *> calloc(pointers + 1, sizeof(int64_t))
+        self.real_addresses = <double **> calloc(counters + 1, sizeof(double *))
         self.given = <void **> calloc(self.machine.ports + len(self.outputs) + 1, sizeof(void *))
         self.machine.patches = <Patch *> calloc(patches + 1, sizeof(Patch))
         self.machine.program.records = <nn_record *> calloc(len(self.records) + 1, sizeof(nn_record))
         self.machine.program.counters = <nn_counter *> calloc(counters + 1, sizeof(nn_counter))
-        if not (self.blocks and self.pointers and self.sizes and self.given and self.machine.patches
+        if not (self.blocks and self.pointers and self.sizes and self.real_addresses and self.given and self.machine.patches
                 and self.machine.program.records and self.machine.program.counters):
             raise MemoryError("nncore: no memory for a program")
         self.keep, self.counters, self.reals, self.advances = [], [], [], []
@@ -275,12 +277,13 @@ cdef class Program:
     cdef _number(self, char *where, Kernel kernel, field, source):
         cdef nn_counter *c
         if kernel.fields[field][1] == "real":
-            self.reals.append((<uintptr_t> where, source))
+            self.real_addresses[len(self.reals)] = <double *> where
+            self.reals.append(source.read)
         else:
             c = &self.machine.program.counters[self.machine.program.counter_count]
             self.machine.program.counter_count += 1
             c.where, c.base, c.stride, c.mask = <int64_t *> where, 0, source.stride, source.mask
-            self.counters.append(source)
+            self.counters.append(source.read)
         if source.advance is not None and source.advance not in self.advances:
             self.advances.append(source.advance)
 
@@ -289,6 +292,7 @@ cdef class Program:
         free(self.pointers)
         free(self.sizes)
         free(self.given)
+        free(self.real_addresses)
         free(self.machine.patches)
         free(self.machine.program.records)
         free(self.machine.program.counters)
@@ -319,9 +323,10 @@ cdef class Program:
         for i in range(len(self.counters)):
             source = self.counters[i]
             if source is not None:
-                self.machine.program.counters[i].base = source.read()
-        for address, source in self.reals:
-            (<double *> <uintptr_t> address)[0] = source.read()
+                self.machine.program.counters[i].base = (<Kept> source).get() if type(source) is Kept else source()
+        for i in range(len(self.reals)):
+            source = self.reals[i]
+            self.real_addresses[i][0] = (<Kept> source).get() if type(source) is Kept else source()
         return 0
 
     cdef int64_t run_heard(self, int64_t steps) except -1:
@@ -334,7 +339,10 @@ cdef class Program:
     cdef advance(self, int64_t steps):
         """Tell Python code how many steps were done."""
         for advance in self.advances:
-            advance(steps)
+            if type(advance) is Kept:
+                (<Kept> advance).advance_all(steps)
+            else:
+                advance(steps)
 
     cdef copied_output(self, Py_ssize_t i, void *const *inputs):
         """An output that lies in an input or in memory that stays, as a new array."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from nncore._core.capture import guard, is_capturing, live, refuse, state, touch
+from nncore._core.capture import Kept, guard, is_capturing, live, refuse, state, touch
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
 
@@ -26,7 +26,7 @@ class ParamGroup(dict):
 
     def learning_rate(self):
         """The learning rate, in a form that a replay renews."""
-        return live(float(self["lr"]), lambda: self["lr"])
+        return live(float(self["lr"]), Kept([self], "lr"))
 
     def options(self):
         """All but the learning rate."""
@@ -246,12 +246,8 @@ class Optimizer:
 
 def _step_number(step, states):
     """`step` in a form that a replay renews and counts on in all `states`."""
-
-    def advance(steps):
-        for memory in states:
-            memory["step"] += steps
-
-    return live(step, lambda: states[0]["step"] + 1, 1, advance)
+    number = Kept(states, "step", ahead=1)
+    return live(step, number, 1, number)
 
 
 def _loaded(parameter, number, name, value):
