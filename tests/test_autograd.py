@@ -264,3 +264,15 @@ COMPOSED = {
 @pytest.mark.parametrize("name", COMPOSED)
 def test_composed_gradients(name):
     assert autograd.gradcheck(COMPOSED[name], random(4, 4), atol=1e-7, rtol=1e-6)
+
+
+def test_gradients_that_meet_lie_in_memory_as_they_came():
+    """A copy into C order would cost a residual network a tenth of its step."""
+    x = nncore.Tensor(np.ones((2, 5, 6, 3), np.float32).transpose(0, 3, 1, 2))
+    x.requires_grad = True
+    y = x.relu()
+    met = []
+    y.register_hook(lambda gradient: met.append(gradient.array.strides))
+    (y.exp() * y.detach() + y.sigmoid() * y.detach()).sum().backward()
+    assert met == [x.array.strides]
+    assert x.grad.array.strides == x.array.strides

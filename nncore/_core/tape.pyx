@@ -266,17 +266,26 @@ cdef dict _walk(list roots, bint retain_graph, dict wanted):
     return leaves
 
 
+def _sum(a, b, out=None):
+    """a + b, which lies in memory as a does (channels-last stays so)."""
+    if a.flags.c_contiguous:
+        return add(a, b, out=out)
+    order = sorted(range(a.ndim), key=lambda axis: -a.strides[axis])
+    y = add(a.transpose(order), b.transpose(order), out=None if out is None else out.transpose(order))
+    return y.transpose(np.argsort(order)) if out is None else out
+
+
 cdef _arrive(dict pending, list heap, Node node, int index, gradient):
     gradients = pending.get(node)
     if gradients is None:
         pending[node] = gradients = [None] * node.outputs
         heappush(heap, node)
-    gradients[index] = gradient if gradients[index] is None else add(gradients[index], gradient)
+    gradients[index] = gradient if gradients[index] is None else _sum(gradients[index], gradient)
 
 
 cdef _add_to(dict leaves, leaf, gradient):
     present = leaves.get(leaf)
-    leaves[leaf] = gradient if present is None else add(present, gradient)
+    leaves[leaf] = gradient if present is None else _sum(present, gradient)
 
 
 cdef _accumulate(TensorBase t, gradient):
@@ -290,7 +299,7 @@ cdef _accumulate(TensorBase t, gradient):
         t._grad = wrap(array if _is_ours(array, 2) else <cnp.ndarray> copy(array, out=np.empty_like(array, order="K", subok=False)))
     else:
         present = t._grad
-        add(present._array, array, out=present._array)
+        _sum(present._array, array, out=present._array)
         present.changed()
 
 
