@@ -273,6 +273,6 @@ def test_gradients_that_meet_lie_in_memory_as_they_came():
     y = x.relu()
     met = []
     y.register_hook(lambda gradient: met.append(gradient.array.strides))
-    (y.exp() * y.detach() + y.sigmoid() * y.detach()).sum().backward()
+    (y.exp() + y.sigmoid()).backward(x.detach())
     assert met == [x.array.strides]
     assert x.grad.array.strides == x.array.strides
