@@ -22,7 +22,7 @@ from benchmarks.family_report import PEERS, as_markdown, rival
 from benchmarks.networks import mnist_cnn, resnet20
 from benchmarks.predictions import infer, infer_mlp
 from benchmarks.run import about
-from nncore.bench import measure, verify
+from nncore.bench import SETTLE, measure, verify
 from nncore.config import default_threads
 
 
@@ -279,7 +279,7 @@ def run_row(family, row, now, options):
             check(contest)
             before, _ = floor(contest, now)
             clock = now.clock()
-            settle = 0.02 if now.threads > 1 else 0.0  # longer than anybody's threads spin after a call
+            settle = SETTLE if now.threads > 1 else 0.0
             times = measure(contest.run, options.samples, options.sample_time, settle, options.budget)
             after, limit = floor(contest, now)
         row |= {"floor": min(before, after), "limit": limit, "times": {who: vars(t) for who, t in times.items()}}

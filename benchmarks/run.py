@@ -23,7 +23,7 @@ from benchmarks import peers
 from benchmarks.calibrate import calibrate
 from benchmarks.report import as_markdown
 from benchmarks.suite import check_complete, rows
-from nncore.bench import measure, verify
+from nncore.bench import SETTLE, measure, verify
 from nncore.config import default_threads
 
 
@@ -73,7 +73,7 @@ def run_row(name, size, make, needs_tape, threads, options):
         row |= {"flops": contest.flops, "bytes": contest.bytes}
         with contextlib.nullcontext() if needs_tape else peers.without_tape():
             verify(contest)
-            settle = 0.05 if threads > 1 else 0.0  # longer than OpenBLAS and libgomp spin after a call
+            settle = SETTLE if threads > 1 else 0.0
             times = measure(contest.run, options.samples, options.sample_time, settle)
         row["times"] = {who: vars(timing) for who, timing in times.items()}
     except Exception as error:  # one broken row must not lose the others

@@ -24,10 +24,9 @@ from benchmarks.predictions import predict
 from benchmarks.run import about
 from benchmarks.steps_report import PEERS, as_markdown
 from benchmarks.training_steps import LR, Batches, cnn, digits_cnn, eager_mlp, mlp, step_of
-from nncore.bench import latencies, measure, normal, verify
+from nncore.bench import SETTLE, latencies, measure, normal, verify
 from nncore.config import default_threads
 
-SETTLE = 0.02  # longer than anybody's threads spin after a call
 CONTENDERS = {  # value -> whose times count; every name that begins so
     "torch eager": ("torch", "torch foreach"),
     "torch": tuple(name for name in PEERS if name.startswith("torch")),

@@ -8,8 +8,9 @@
  * (GCC bug 52303), and by the numeric contract the bits are the same.
  */
 #ifdef __linux__
-#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity */
+#define _GNU_SOURCE /* sched_getcpu, sched_setaffinity, syscall */
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 #include <stdatomic.h>
@@ -74,21 +75,56 @@ static block *acquire_block(int ranks) {
 /* ---- places ----
  * Linux may wake a worker on the processor of the thread that wakes it, most of all while the threads of another
  * library spin elsewhere, and balances the load milliseconds later. Until then two ranks take turns on one processor.
- * So a worker that finds itself where rank 0 is leaves, for good: it may run wherever the process may, but there. If
- * rank 0 follows, it leaves again. Threads that OMP_PROC_BIND or OMP_PLACES have bound stay where they are. */
+ * So workers may run wherever the process may, but where rank 0 is: before rank 0 wakes them from another processor
+ * than the last time, it changes that; and a worker that is new and finds itself there leaves. Threads that
+ * OMP_PROC_BIND or OMP_PLACES have bound stay where they are. */
 #ifdef _OPENMP
 #ifdef __linux__
-static int home_of_rank_0(void) { return omp_get_proc_bind() == omp_proc_bind_false ? sched_getcpu() : -1; }
+#define MOST_WORKERS 255
+typedef struct {
+    int avoided; /* the processor that the workers keep off */
+    int count;
+    pid_t worker[MOST_WORKERS];
+} places;
+static _Thread_local places places_of_team = {.avoided = -1}; /* of the team that this thread leads */
 
-static void leave(int home) {
+static void keep_off(int home, const pid_t *threads, int count) {
     cpu_set_t allowed;
-    if (home < 0 || sched_getcpu() != home || sched_getaffinity(getpid(), sizeof allowed, &allowed)) return;
+    if (sched_getaffinity(getpid(), sizeof allowed, &allowed)) return;
     CPU_CLR((size_t)home, &allowed);
-    if (CPU_COUNT(&allowed) > 0) sched_setaffinity(0, sizeof allowed, &allowed);
+    if (CPU_COUNT(&allowed) == 0) return;
+    for (int i = 0; i < count; i++) sched_setaffinity(threads[i], sizeof allowed, &allowed);
+}
+
+/* Rank 0, before the workers are woken. Returns its processor, or -1 where threads are bound. */
+static int take_place(places *p) {
+    if (omp_get_proc_bind() != omp_proc_bind_false) return -1;
+    const int home = sched_getcpu();
+    if (home >= 0 && home != p->avoided) {
+        keep_off(home, p->worker, p->count);
+        p->avoided = p->count > 0 ? home : -1;
+    }
+    return home;
+}
+
+static void find_place(places *p, int rank, int home) {
+    static _Thread_local pid_t own = 0;
+    if (own == 0) own = (pid_t)syscall(SYS_gettid);
+    if (rank <= MOST_WORKERS) p->worker[rank - 1] = own;
+    if (home >= 0 && sched_getcpu() == home) keep_off(home, &own, 1);
+}
+
+static void note_workers(places *p, int workers) {
+    if (workers > MOST_WORKERS) workers = MOST_WORKERS;
+    if (workers != p->count) p->avoided = -1;
+    p->count = workers;
 }
 #else
-static int home_of_rank_0(void) { return -1; }
-static void leave(int home) { (void)home; }
+typedef int places;
+static places places_of_team = 0;
+static int take_place(places *p) { return *p; }
+static void find_place(places *p, int rank, int home) { (void)p, (void)rank, (void)home; }
+static void note_workers(places *p, int workers) { (void)p, (void)workers; }
 #endif
 #endif
 
@@ -132,14 +168,20 @@ bool nn_run(nn_kernel_fn kernel, const void *args, double work) {
         kernel(args, &team, 0);
     } else {
 #ifdef _OPENMP
-        const int home = home_of_rank_0();
+        places *of_team = &places_of_team;
+        const int home = take_place(of_team);
+        int size = 1;
 #pragma omp parallel num_threads(threads)
         {
             const nn_team team = {omp_get_num_threads(), scratch};
             const int rank = omp_get_thread_num();
-            if (rank > 0) leave(home);
+            if (rank > 0)
+                find_place(of_team, rank, home);
+            else
+                size = team.size;
             kernel(args, &team, rank);
         }
+        note_workers(of_team, size - 1);
 #endif
     }
     release_block(b);

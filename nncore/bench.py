@@ -64,6 +64,9 @@ class KernelCall(partial):
         return self.func.seconds(*self.args, repeat=loops, **self.keywords)
 
 
+SETTLE = 0.1  # seconds: longer than anybody's threads spin after a call
+
+
 def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.inf):
     """Time contenders side by side: they take turns, so that a drifting clock or a busy neighbour meets all of them.
 
@@ -71,7 +74,8 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.in
         contenders: dict of name -> function without arguments.
         samples: how many turns each takes. Default: 9.
         sample_time: seconds a turn should last; short functions are called in a loop. Default: 4 ms.
-        settle: seconds to wait before a turn, for the spinning threads of the one before to go to sleep. Default: 0.
+        settle: seconds to wait before a turn, for the spinning threads of the one before to go to sleep, and then to run
+            untimed for 20 ms, for a processor that slept to be there again (a virtual one takes its time). Default: 0.
         budget: seconds for all turns; where they are slow, they are fewer, but three. Default: no limit.
 
     Returns:
@@ -98,7 +102,9 @@ def measure(contenders, samples=9, sample_time=0.004, settle=0.0, budget=math.in
             for name in names[first:] + names[:first]:
                 if settle:
                     time.sleep(settle)
-                    contenders[name]()
+                    start = time.perf_counter()
+                    while time.perf_counter() - start < 0.02:
+                        contenders[name]()
                 times[name].append(sample(contenders[name], loops[name]))
     finally:
         if collecting:
