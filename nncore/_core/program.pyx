@@ -20,8 +20,9 @@ from nncore._core.explain import summary
 
 cnp.import_array()
 
-# The work of a kernel (see kernels.def) that pays for a barrier once the team is awake.
-cdef double SHARED_WORK = 20000.0
+# The work of a kernel (see kernels.def) that pays for a barrier once the team is awake. A program is worth its team by what is
+# left when its barriers are paid.
+cdef double SHARED_WORK = 60000.0
 # Below this work a step is done before another thread could use the GIL.
 cdef double GIL_WORK = 20000.0
 cdef double SLICE = 0.05  # seconds between looks at Ctrl-C
@@ -217,7 +218,7 @@ cdef class Program:
             r.wait = wait
             self.machine.work += kernel.info.work(block)
             if is_shared:
-                self.machine.program.work += kernel.info.work(block)
+                self.machine.program.work += kernel.info.work(block) - SHARED_WORK
             lists = {}
             for o in record.operands:
                 if o.position is None:
