@@ -7,7 +7,6 @@ what its floor needs. Writes families.json and families.md.
 
 import argparse
 import contextlib
-import json
 import math
 import re
 import sys
@@ -21,7 +20,7 @@ from benchmarks.calibrate import Machine
 from benchmarks.family_report import PEERS, as_markdown, rival
 from benchmarks.networks import mnist_cnn, resnet20
 from benchmarks.predictions import infer, infer_mlp
-from benchmarks.run import about
+from benchmarks.run import about, write
 from nncore.bench import SETTLE, measure, verify
 from nncore.config import default_threads
 
@@ -347,9 +346,7 @@ def main(arguments=None):
     text = as_markdown(report)
     print(text)
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "families.json").write_text(json.dumps(report, indent=1) + "\n")
-        (options.out / "families.md").write_text(text)
+        write(report, text, options.out, "families")
     return 1 if any("error" in row for row in report["rows"]) else 0
 
 

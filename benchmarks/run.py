@@ -81,12 +81,11 @@ def run_row(name, size, make, needs_tape, threads, options):
     return row
 
 
-def write(report, folder):
-    """results.json and results.md."""
+def write(report, text, folder, name):
+    """The report as name.json, and its text as name.md."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n")
-    (folder / "results.md").write_text(as_markdown(report))
-    print(folder / "results.md")
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(text)
 
 
 def main(arguments=None):
@@ -119,7 +118,8 @@ def main(arguments=None):
                         print(threads, name, size, row.get("error") or medians, file=sys.stderr, flush=True)
         report["calibration"] += [{"threads": count, "when": "end", **calibrate(count)} for count in counts]
     finally:  # what was measured is worth keeping
-        write(report, options.out)
+        write(report, as_markdown(report), options.out, "results")
+        print(options.out / "results.md")
     return 1 if any("error" in row for row in report["rows"]) else 0
 
 

@@ -6,7 +6,6 @@ there. The machine is calibrated before and after every row, for its floor. Writ
 
 import argparse
 import ctypes
-import json
 import re
 import sys
 import time
@@ -21,7 +20,7 @@ from benchmarks.calibrate import Machine
 from benchmarks.families import Ask, needs
 from benchmarks.networks import dense, fresh, lenet5, mnist_cnn, resnet20
 from benchmarks.predictions import predict
-from benchmarks.run import about
+from benchmarks.run import about, write
 from benchmarks.steps_report import PEERS, as_markdown
 from benchmarks.training_steps import LR, Batches, cnn, digits_cnn, eager_mlp, mlp, step_of
 from nncore.bench import SETTLE, latencies, measure, normal, verify
@@ -226,9 +225,7 @@ def main(arguments=None):
     text = as_markdown(report)
     print(text)
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "steps.json").write_text(json.dumps(report, indent=1) + "\n")
-        (options.out / "steps.md").write_text(text)
+        write(report, text, options.out, "steps")
     return 1 if any("error" in row for row in report["rows"]) else 0
 
 

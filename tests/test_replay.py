@@ -366,6 +366,80 @@ def test_the_cache_is_bounded():
     assert len(fn.programs) <= 64
 
 
+def replayed_and_eager(fn, *inputs):
+    """Results of fn for each input in turn: replayed after a first call, and eager."""
+    step = nncore.compile(fn)
+    step(*inputs[0])
+    return [step(*arguments).tolist() for arguments in inputs], [fn(*arguments).tolist() for arguments in inputs]
+
+
+def test_what_is_written_between_a_product_and_its_activation_counts():
+    weight = nncore.Tensor(images(4, 3))
+
+    @nncore.no_grad()
+    def fn(x):
+        y = F.linear(x, weight)
+        y[:, 1] = 2.0
+        return y.relu()
+
+    replayed, eager = replayed_and_eager(fn, (nncore.Tensor(images(2, 3)),), (nncore.Tensor(images(2, 3) * 2),))
+    assert replayed == eager
+
+
+def test_what_an_activation_overwrites_is_read_before():
+    weight, kept = nncore.Tensor(images(4, 3)), np.zeros((2, 4), np.float32)
+
+    def fn(x):
+        y = F.linear(x, weight)
+        before = nncore.Tensor(kept) * 2
+        nncore.kernels.relu_forward(y.array, out=kept)
+        return before
+
+    inputs = [(nncore.Tensor(images(2, 3) * k),) for k in (1, 2, 3)]
+    eager = [fn(*arguments).tolist() for arguments in inputs]
+    kept[...] = 0
+    step = nncore.compile(fn)
+    assert [step(*arguments).tolist() for arguments in inputs] == eager
+
+
+def test_what_comes_to_the_address_of_something_else_captures_anew():
+    """CPython gives the address of a freed object to the next one."""
+
+    class Applied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.function = None
+
+        def forward(self, x):
+            return self.function(x)
+
+    module, x = Applied(), nncore.ones(1)
+    step = nncore.compile(lambda x: module(x))
+    for k in range(1, 20):
+        module.function = lambda x, k=k: x * k
+        module.function = lambda x, k=k: x * k
+        assert step(x).item() == k
+
+
+def test_a_state_that_is_loaded_again_and_again_is_used():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+        step = training(model, optimizer)
+        step = nncore.compile(step) if compiled else step
+        x, y = nncore.Tensor(images(5, 4)), nncore.Tensor(np.arange(5) % 3)
+        step(x, y)
+        saved = optimizer.state_dict()
+        for _ in range(6):
+            optimizer.load_state_dict(saved)
+            optimizer.load_state_dict(saved)
+            step(x, y)
+        results.append(model.weight.array.tobytes())
+    assert results[0] == results[1]
+
+
 # ---- passes ----
 def captured_records(fn, *arrays):
     from nncore.compiled import Captured

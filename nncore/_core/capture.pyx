@@ -197,8 +197,22 @@ cdef (Py_ssize_t, Py_ssize_t) held_references(array):
     return to_array, to_base + len(views)
 
 
+class Same:
+    """An object in the value of a guard that has to be this very one. It is held: its address stays its own."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it):
+        self.it = it
+
+    def __eq__(self, other):
+        return isinstance(other, Same) and self.it is other.it
+
+    __hash__ = None
+
+
 def guard(function, value):
-    """The run depends on function() being `value`."""
+    """The run depends on function() being equal to `value`; objects in it are numbers, strings or Same."""
     if capturing():
         _capture.guards.append((function, value))
 

@@ -299,10 +299,10 @@ def _readers(records):
 
 
 def fuse_activations(records):
-    """linear or conv2d, then an activation of its result that nobody else reads: one record, applied to the tile."""
+    """linear or conv2d, then an activation of its result that nobody else touches: one record, applied to the tile."""
     readers = _readers(records)
     removed = set()
-    for record in records:
+    for j, record in enumerate(records):
         if record.kernel.__name__ not in FUSING_KERNELS or record.kernel.scalar(record.block, "activation"):
             continue
         y = record.operand("y")
@@ -314,6 +314,10 @@ def fuse_activations(records):
             continue
         activated = records[i].operand("y")
         if not activated.whole or activated.buffer.nbytes != y.buffer.nbytes:
+            continue
+        between = [o.buffer for other in records[j + 1 : i] for o in other.operands]
+        inputs = [o.buffer for o in record.operands if o.reads]
+        if y.buffer in between or activated.buffer in between + inputs:  # the activation is to be applied earlier
             continue
         record.kernel.set_scalar(record.block, "activation", FUSED_ACTIVATIONS[name])
         y.buffer = activated.buffer

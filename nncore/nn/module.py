@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nncore._core.capture import guard, is_capturing, refuse, touch
+from nncore._core.capture import Same, guard, is_capturing, refuse, touch
 from nncore._tensor import Tensor
 from nncore.nn.arguments import check_device
 from nncore.nn.hooks import BackwardHooks, add_hook
@@ -117,10 +117,10 @@ class Module:
         options, parts = [], []
         for name, value in self.__dict__.items():
             if isinstance(value, dict):
-                parts.append((name, tuple((key, id(part)) for key, part in value.items())))
+                parts.append((name, tuple((key, Same(part)) for key, part in value.items())))
             else:
                 simple = isinstance(value, (bool, int, float, str, tuple, type(None)))
-                options.append((name, value if simple else id(value)))
+                options.append((name, value if simple else Same(value)))
         return options, parts
 
     def _claim(self, registry, name):

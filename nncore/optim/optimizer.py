@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from nncore._core.capture import Kept, guard, is_capturing, live, refuse, state, touch
+from nncore._core.capture import Kept, Same, guard, is_capturing, live, refuse, state, touch
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
 
@@ -31,7 +31,7 @@ class ParamGroup(dict):
     def options(self):
         """All but the learning rate."""
         return [
-            (name, [id(p) for p in value] if name == "params" else value)
+            (name, [Same(p) for p in value] if name == "params" else value)
             for name, value in self.items()
             if name != "lr"
         ]
@@ -175,7 +175,7 @@ class Optimizer:
             memories.append(memory)
         if is_capturing():
             guard(group.options, group.options())
-            guard(lambda: id(self.state), id(self.state))
+            guard(lambda: Same(self.state), Same(self.state))
         for (_, step), (parameters, arrays, gradients, memories) in batches.items():
             counted = _step_number(step, memories) if names else step
             yield counted, arrays, gradients, *([memory[name].array for memory in memories] for name in names)

@@ -126,8 +126,9 @@ class Model(Module):
                 function of (y_true, y_pred).
             metrics: a list of names (`"accuracy"`, `"mae"`, ...), metrics or functions of (y_true, y_pred).
             weighted_metrics: the same, but with the sample weights taken into account.
-            run_eagerly: whether `fit` runs every step in Python, for debugging. Default False: it captures a step of
-                each batch size and replays it in native code, with the same bits, where that is possible.
+            run_eagerly: whether `fit`, `evaluate` and `predict` run every step in Python, for debugging. Default False:
+                they capture a step of each batch size and replay it in native code, with the same bits, where that is
+                possible. Python in a layer, such as a print, then runs in the capture only.
 
         Raises:
             ValueError: a name is unknown, or two metrics have the same one.
