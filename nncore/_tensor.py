@@ -4,7 +4,7 @@ import numpy as np
 
 from nncore import ops
 from nncore._core import tape
-from nncore._core.capture import refuse
+from nncore._core.capture import refuse, touch
 from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
@@ -248,7 +248,14 @@ class Tensor(TensorBase):
             return RemovableHandle(self.node.add_hook(self.index, hook))
         self.hooks = self.hooks or []
         self.hooks.append(hook)
-        return RemovableHandle(lambda: self.hooks.remove(hook) if hook in self.hooks else None)
+        touch()
+
+        def remove():
+            if hook in self.hooks:
+                self.hooks.remove(hook)
+                touch()
+
+        return RemovableHandle(remove)
 
     # ---- dtype, device, memory ----
     def to(self, *args, dtype=None, device=None, copy=False):

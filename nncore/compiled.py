@@ -7,7 +7,7 @@ from collections import OrderedDict
 import numpy as np
 
 from nncore._core import plan
-from nncore._core.capture import Capture, CaptureError, is_capturing
+from nncore._core.capture import Capture, CaptureError, Same, is_capturing
 from nncore._core.entry import Entry, Plan, Step, Turn, flatten, form_of
 from nncore._core.program import Program
 from nncore._core.tape import is_grad_enabled
@@ -52,12 +52,11 @@ class Captured(Step):
         given = {id(array) for array in inputs}
         guards = capture.guards
         for leaf in capture.leaves:
-            address = plan.bounds(leaf.array)[0]
             if (
                 id(leaf.array) not in given
                 and plan.root(leaf.array).__array_interface__["data"][0] not in capture.allocated
             ):
-                guards.append((functools.partial(_address, weakref.ref(leaf)), (address, leaf.requires_grad)))
+                guards.append((functools.partial(_leaf, weakref.ref(leaf)), _leaf(weakref.ref(leaf))))
         capture.leaves.clear()
         del leaf
         outputs = [leaf.array for leaf in leaves]
@@ -68,9 +67,12 @@ class Captured(Step):
         self.result = self.rebuilt(outputs)  # without history, as later ones
 
 
-def _address(reference):
+def _leaf(reference):
+    """What a captured run depends on of a tensor without history."""
     leaf = reference()
-    return None if leaf is None else (plan.bounds(leaf.array)[0], leaf.requires_grad)
+    if leaf is None:
+        return None
+    return plan.bounds(leaf.array)[0], leaf.requires_grad, [Same(hook) for hook in leaf.hooks or ()]
 
 
 class Compiled(Entry):

@@ -421,6 +421,26 @@ def test_what_comes_to_the_address_of_something_else_captures_anew():
         assert step(x).item() == k
 
 
+def test_a_hook_of_a_parameter_captures_anew():
+    results = []
+    for compiled in (False, True):
+        nncore.manual_seed(0)
+        model = nn.Linear(4, 3)
+        step = training(model, optim.SGD(model.parameters(), lr=0.1))
+        step = nncore.compile(step) if compiled else step
+        x, y = nncore.Tensor(images(5, 4)), nncore.Tensor(np.arange(5) % 3)
+        seen = []
+        for k in range(6):
+            if k == 2:
+                handle = model.weight.register_hook(lambda gradient: gradient * 0)
+            if k == 4:
+                handle.remove()
+            step(x, y)
+            seen.append(model.weight.array.tobytes())
+        results.append(seen)
+    assert results[0] == results[1]
+
+
 def test_a_state_that_is_loaded_again_and_again_is_used():
     results = []
     for compiled in (False, True):
