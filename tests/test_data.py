@@ -14,12 +14,15 @@ from nncore.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    StandardScaler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
     default_collate,
+    pad_sequences,
     random_split,
+    timeseries_dataset_from_array,
     to_categorical,
     train_test_split,
 )
@@ -239,7 +242,11 @@ def test_utils_data_is_the_same():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"num_workers": 2}, "'num_workers' is 2, expected 0"),
+        ({"num_workers": -1}, "'num_workers' is -1, expected an int >= 0"),
+        ({"prefetch_factor": 2}, "'prefetch_factor' is 2, which needs num_workers > 0"),
+        ({"persistent_workers": True}, "'persistent_workers' is True, which needs num_workers > 0"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "'prefetch_factor' is 0, expected an int >= 1"),
+        ({"num_workers": 1, "timeout": -1}, "'timeout' is -1, expected seconds >= 0"),
         ({"sampler": [0], "shuffle": True}, "mutually exclusive with shuffle"),
         ({"batch_sampler": [[0]], "batch_size": 3}, "mutually exclusive with batch_size"),
         ({"batch_size": None, "drop_last": True}, "mutually exclusive with drop_last"),
@@ -307,3 +314,134 @@ def test_stratified_split():
     assert not np.array_equal(test, np.sort(test))
     with pytest.raises(ValueError, match="class with one sample"):
         train_test_split(np.arange(3), stratify=[0, 0, 1])
+
+
+def test_standard_scaler():
+    x = np.random.default_rng(0).normal(3, [1, 100, 0.01], (200, 3)).astype(np.float32)
+    x[:, 1] = 0.1  # a constant that float32 cannot hold
+    scaler = StandardScaler()
+    z = scaler.fit_transform(x)
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), [1, 0, 1], atol=1e-5)
+    np.testing.assert_allclose(scaler.inverse_transform(z), x, rtol=1e-6)
+    assert scaler.transform(np.array([[1, 2, 3]])).dtype == np.float64
+    images = np.arange(24).reshape(2, 3, 4)
+    assert StandardScaler().fit(images).transform(images)[1].tolist() == np.ones((3, 4)).tolist()
+    with pytest.raises(RuntimeError, match="transform was called before fit"):
+        StandardScaler().transform(x)
+    with pytest.raises(ValueError, match=r"has shape \(2, 2\), expected \(samples, 3\)"):
+        scaler.transform(np.ones((2, 2)))
+    for bad in (np.ones((0, 3)), np.array([[np.nan]]), np.float64(1)):
+        with pytest.raises(ValueError, match="StandardScaler: argument 'x'"):
+            StandardScaler().fit(bad)
+
+
+# ---- sequences ----
+@pytest.mark.parametrize("batch_size", [2, None])
+@pytest.mark.parametrize(
+    ("options", "starts"),
+    [
+        ({"sequence_length": 3}, range(8)),
+        ({"sequence_length": 3, "sequence_stride": 3}, [0, 3, 6]),
+        ({"sequence_length": 3, "sampling_rate": 2}, range(6)),
+        ({"sequence_length": 2, "start_index": 4, "end_index": 8}, [4, 5, 6]),
+        ({"sequence_length": 1}, range(10)),
+        ({"sequence_length": 10}, [0]),
+    ],
+)
+def test_timeseries_windows(options, starts, batch_size):
+    series, targets = np.arange(20.0).reshape(10, 2), np.arange(10) * 10
+    loader = timeseries_dataset_from_array(series, targets, batch_size=batch_size, **options)
+    length, rate = options["sequence_length"], options.get("sampling_rate", 1)
+    if batch_size is None:
+        windows = [x.array for x, _ in loader]
+        labels = [y.item() for _, y in loader]
+    else:
+        assert len(loader) == -(-len(starts) // 2)
+        windows = np.concatenate([x.array for x, _ in loader])
+        labels = np.concatenate([y.array for _, y in loader]).tolist()
+    assert labels == [10 * start for start in starts]
+    expected = [series[start : start + length * rate : rate] for start in starts]
+    assert np.array_equal(windows, expected)
+    assert windows[0].dtype == np.float64
+
+
+def test_timeseries_without_targets_and_with_few():
+    series = np.arange(6, dtype=np.float32)
+    [x] = timeseries_dataset_from_array(series, None, 4)
+    assert x.tolist() == [[0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5]]
+    [(x, y)] = timeseries_dataset_from_array(series, series[4:], 2)
+    assert (x.tolist(), y.tolist()) == ([[0, 1], [1, 2]], [4, 5])
+
+
+def test_timeseries_shuffles_by_its_seed():
+    def order(seed, passes=1):
+        loader = timeseries_dataset_from_array(np.arange(50), None, 3, batch_size=7, shuffle=True, seed=seed)
+        return [[row[0] for batch in loader for row in batch.tolist()] for _ in range(passes)]
+
+    first, second = order(1, 2)
+    assert sorted(first) == sorted(second) == list(range(48))
+    assert first != second
+    assert order(1) == [first]
+    assert order(2) != [first]
+
+
+def test_timeseries_trains_a_model():
+    series = np.sin(np.arange(200, dtype=np.float32) / 5)
+    loader = timeseries_dataset_from_array(series[:-4], series[4:], 4, batch_size=32, shuffle=True, seed=0)
+    nncore.manual_seed(0)
+    model = nncore.Model(nncore.nn.Linear(4, 1))
+    model.compile(nncore.optim.Adam(model.parameters(), lr=0.05), lambda y, p: ((y - p[:, 0]) ** 2).mean())
+    assert model.fit(loader, epochs=20, verbose=0).history["loss"][-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"sequence_length": 0}, "'sequence_length' is 0, expected an int >= 1"),
+        ({"sequence_stride": 1.5}, "'sequence_stride' is 1.5, expected an int >= 1"),
+        ({"sampling_rate": -1}, "'sampling_rate' is -1"),
+        ({"start_index": 10}, "'start_index' is 10, expected an int from 0 to 9"),
+        ({"start_index": 4, "end_index": 4}, "'end_index' is 4, expected an int from 5 to 10"),
+        ({"sequence_length": 11}, "10 steps hold no window of 11 steps with sampling_rate=1"),
+        ({"targets": []}, "10 steps and 0 targets hold no window"),
+        ({"data": 1.0}, "'data' is a single number"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_timeseries_errors(options, match):
+    arguments = {"data": np.arange(10.0), "targets": None, "sequence_length": 3, **options}
+    with pytest.raises(ValueError, match=match):
+        timeseries_dataset_from_array(**arguments)
+
+
+def test_pad_sequences():
+    ragged = [[1], [2, 3], [4, 5, 6]]
+    assert pad_sequences(ragged).tolist() == [[0, 0, 1], [0, 2, 3], [4, 5, 6]]
+    assert pad_sequences(ragged).dtype == np.int32
+    assert pad_sequences(ragged, padding="post", value=9).tolist() == [[1, 9, 9], [2, 3, 9], [4, 5, 6]]
+    assert pad_sequences(ragged, maxlen=2).tolist() == [[0, 1], [2, 3], [5, 6]]
+    assert pad_sequences(ragged, maxlen=2, truncating="post", padding="post").tolist() == [[1, 0], [2, 3], [4, 5]]
+    assert pad_sequences(ragged, maxlen=0).shape == (3, 0)
+    vectors = pad_sequences([np.ones((1, 2)), np.ones((3, 2)), []], dtype="float32", value=-1.0)
+    assert (vectors.shape, vectors.dtype) == ((3, 3, 2), np.float32)
+    assert vectors[0].tolist() == [[-1, -1], [-1, -1], [1, 1]]
+    assert (vectors[2] == -1).all()
+    assert pad_sequences([], maxlen=2).shape == (0, 2)
+    assert nncore.keras.utils.pad_sequences is pad_sequences
+
+
+@pytest.mark.parametrize(
+    ("sequences", "options", "match"),
+    [
+        ([1, 2], {}, "element 0 of argument 'sequences' is 1"),
+        ([[[1], [1, 2]]], {}, "sequence 0 of argument 'sequences' has elements of different shapes"),
+        ([[1], [[1, 2]]], {}, r"elements of shapes \[\(\), \(2,\)\]"),
+        ([[1]], {"padding": "left"}, "'padding' is 'left', expected 'pre' or 'post'"),
+        ([[1]], {"maxlen": -1}, "'maxlen' is -1"),
+    ],
+)
+def test_pad_sequences_errors(sequences, options, match):
+    with pytest.raises(ValueError, match=match):
+        pad_sequences(sequences, **options)

@@ -1,5 +1,7 @@
 """The shipped digits, the generators, the split, and the readers of the user's own files."""
 
+import gzip
+import struct
 import zipfile
 from importlib.resources import files
 
@@ -290,3 +292,51 @@ def test_csv_refuses_bytes_that_are_no_text(tmp_path):
         datasets.read_csv(path)
     with pytest.raises(FileNotFoundError):
         datasets.read_csv(tmp_path / "missing.csv")
+
+
+# ---- IDX ----
+def idx(array, code, sizes=None):
+    sizes = array.shape if sizes is None else sizes
+    header = bytes([0, 0, code, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "code"), [("u1", 0x08), ("i1", 0x09), ("i2", 0x0B), ("i4", 0x0C), ("f4", 0x0D), ("f8", 0x0E)]
+)
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (2, 3, 4)])
+def test_idx_reads_every_type(tmp_path, dtype, code, shape, zipped):
+    array = (np.arange(np.prod(shape, dtype=int)) * 7.5 + 3).astype(dtype).reshape(shape)
+    path = tmp_path / "data"
+    path.write_bytes(gzip.compress(idx(array, code)) if zipped else idx(array, code))
+    read = datasets.read_idx(path)
+    assert read.dtype == array.dtype
+    assert read.dtype.isnative
+    assert np.array_equal(read, array)
+    assert read.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not an IDX file: it begins with nothing"),
+        (b"P5 28 28", "not an IDX file: it begins with 50 35 20 32"),
+        (bytes([0, 0, 7, 1, 0, 0, 0, 0]), "not an IDX file"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 1]), "ends inside its header, which announces 3 dimensions"),
+        (idx(np.arange(4, dtype="u1"), 8, (5,)), r"holds 4 bytes of numbers, expected 5 for the shape \(5,\)"),
+        (idx(np.arange(4, dtype="u1"), 8, (3,)), "holds more bytes of numbers, expected 3"),
+        (idx(np.arange(4, dtype="u1"), 8, (2**32 - 1,) * 3), "holds 4 bytes of numbers, expected 79228162458924105385"),
+        (gzip.compress(idx(np.arange(4, dtype="u1"), 8))[:-9], "not a readable gzip file"),
+        (gzip.compress(idx(np.arange(4, dtype="u1"), 8, (5,))), "holds 4 bytes"),
+        (b"\x1f\x8b rubbish", "not a readable gzip file"),
+    ],
+)
+def test_idx_names_what_is_wrong(tmp_path, content, words):
+    path = tmp_path / "data.idx"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as caught:
+        datasets.read_idx(path)
+    assert str(path) in str(caught.value)
+    with pytest.raises(FileNotFoundError):
+        datasets.read_idx(tmp_path / "missing")

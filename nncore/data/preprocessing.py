@@ -49,6 +49,72 @@ def to_categorical(x, num_classes=None, dtype="float32"):
     return categorical
 
 
+class StandardScaler:
+    """z = (x - mean) / std for every feature: statistics of the training data, applied to whatever comes later.
+
+    Measured in float64; a feature that is constant is only shifted. To have the statistics inside a model, and saved with
+    it, begin the model with `nncore.models.Standardize`.
+
+    Attributes:
+        mean_, scale_: float64 arrays of the shape of a sample; `scale_` is 1 for a constant feature.
+
+    Example:
+        >>> import numpy as np
+        >>> from nncore.data import StandardScaler
+        >>> scaler = StandardScaler().fit(np.array([[0.0, 5.0], [4.0, 5.0]]))
+        >>> scaler.transform(np.array([[8.0, 6.0]]))
+        array([[3., 1.]])
+
+    Reference: sklearn.preprocessing.StandardScaler.
+    """
+
+    mean_ = scale_ = None
+
+    def fit(self, x):
+        """Measure mean and standard deviation over the first axis. Returns self.
+
+        Args:
+            x: array of shape (samples, ...), at least one sample, finite numbers.
+        """
+        x = np.asarray(x)
+        if x.ndim == 0 or len(x) == 0:
+            raise ValueError(f"StandardScaler: argument 'x' has shape {x.shape}, expected at least one sample")
+        mean, std = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+        if not (np.isfinite(mean).all() and np.isfinite(std).all()):
+            raise ValueError("StandardScaler: argument 'x' holds NaN, infinity or numbers too large to be squared")
+        # A spread that is no more than the rounding of the mean is none.
+        constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        self.mean_, self.scale_ = mean, np.where(constant, 1.0, std)
+        return self
+
+    def transform(self, x):
+        """(x - mean_) / scale_, in the dtype of `x` if that is a floating-point one, else in float64."""
+        x = self._checked("transform", x)
+        return ((x - self.mean_) / self.scale_).astype(_floating(x), copy=False)
+
+    def fit_transform(self, x):
+        """`fit`, then `transform`."""
+        return self.fit(x).transform(x)
+
+    def inverse_transform(self, z):
+        """z * scale_ + mean_: back in the units of the data."""
+        z = self._checked("inverse_transform", z)
+        return (z * self.scale_ + self.mean_).astype(_floating(z), copy=False)
+
+    def _checked(self, op, x):
+        if self.mean_ is None:
+            raise RuntimeError(f"StandardScaler: {op} was called before fit")
+        x = np.asarray(x)
+        if x.shape[1:] != self.mean_.shape or x.ndim == 0:
+            expected = ("samples", *map(str, self.mean_.shape))
+            raise ValueError(f"StandardScaler: argument of {op} has shape {x.shape}, expected ({', '.join(expected)})")
+        return x
+
+
+def _floating(x):
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+
+
 def train_test_split(*arrays, test_size=None, train_size=None, random_state=None, shuffle=True, stratify=None):
     """Part arrays at random into a training and a test part.
 

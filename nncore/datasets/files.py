@@ -1,9 +1,12 @@
-"""The user's own data: labelled samples in an .npz or .csv file, checked so that a mistake is named where it stands."""
+"""The user's own data in .npz, .csv and IDX files, checked so that a mistake is named where it stands."""
 
 import csv
+import gzip
+import math
 import os
 import zipfile
 import zlib
+from typing import IO, cast
 
 import numpy as np
 
@@ -105,6 +108,64 @@ def read_csv(path: str | os.PathLike[str], labels: bool = True) -> tuple[np.ndar
     if table.shape[1] < 2:
         raise ValueError(f"{name}: has 1 column, expected features and a label in the last column")
     return table[:, :-1].astype(np.float32), _integer_labels(f"{name}: the last column", table[:, -1], len(table))
+
+
+# Type codes of the IDX format; its numbers are big-endian.
+_IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an array from a file in the IDX format, in which MNIST is distributed; gzipped or not.
+
+    Args:
+        path: the file, for example train-images-idx3-ubyte.gz.
+
+    Returns:
+        Array of the shape and number type that the file states: uint8, int8, int16, int32, float32 or float64. MNIST's
+        images are (n, 28, 28) and its labels (n,), both uint8.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: names the file and what is wrong in it.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "labels-idx1-ubyte")
+        >>> with open(path, "wb") as file:
+        ...     _ = file.write(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
+        >>> read_idx(path)
+        array([5, 0, 4], dtype=uint8)
+
+    Reference: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section "File formats".
+    """
+    name = os.fspath(path)
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with cast(IO[bytes], gzip.GzipFile(fileobj=raw) if zipped else raw) as file:
+            try:
+                return _idx_array(name, file)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise ValueError(f"{name}: not a readable gzip file ({error})") from None
+
+
+def _idx_array(name: str, file: IO[bytes]) -> np.ndarray:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES:
+        raise ValueError(f"{name}: not an IDX file: it begins with {magic.hex(' ') or 'nothing'}")
+    sizes = file.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise ValueError(f"{name}: ends inside its header, which announces {magic[3]} dimensions")
+    shape = tuple(map(int, np.frombuffer(sizes, ">u4")))
+    dtype = np.dtype(_IDX_DTYPES[magic[2]])
+    expected = math.prod(shape) * dtype.itemsize
+    content = bytearray()
+    while len(content) <= expected and (part := file.read(min(1 << 20, expected + 1 - len(content)))):
+        content += part
+    if len(content) != expected:
+        found = "more" if len(content) > expected else f"{len(content)}"
+        raise ValueError(f"{name}: holds {found} bytes of numbers, expected {expected} for the shape {shape}")
+    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _is_number(cell: str) -> bool:

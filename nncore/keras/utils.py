@@ -1,9 +1,9 @@
 """Small helpers of Keras."""
 
-from ..data import to_categorical
+from ..data import pad_sequences, timeseries_dataset_from_array, to_categorical
 from ..random import manual_seed
 
-__all__ = ["set_random_seed", "to_categorical"]
+__all__ = ["pad_sequences", "set_random_seed", "timeseries_dataset_from_array", "to_categorical"]
 
 
 def set_random_seed(seed):
