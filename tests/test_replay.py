@@ -26,6 +26,18 @@ def image_net(*layers, features):
     return lambda: nn.Sequential(*(make() for make in layers), nn.Flatten(), nn.Linear(features, 3)), (4, 2, 8, 8)
 
 
+class Compared(nn.Module):
+    """A layer of two inputs, between each output of one Linear and those of another."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.one, self.other, self.layer = nn.Linear(6, 12), nn.Linear(6, 12), layer
+
+    def forward(self, x):
+        one, other = self.one(x).reshape(-1, 4), self.other(x).reshape(-1, 4)
+        return self.layer(one, other).reshape(-1, 3)
+
+
 # For every class of nncore.nn: how to make a model with it, and the shape of a batch.
 MODELS = {
     "Sequential": (lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), (8, 6)),
@@ -49,6 +61,8 @@ MODELS = {
     "MaxPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.MaxPool2d(2), features=45),
     "AvgPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.AvgPool2d(2), features=45),
     "AdaptiveAvgPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.AdaptiveAvgPool2d(2), features=20),
+    "CosineSimilarity": (lambda: Compared(nn.CosineSimilarity()), (8, 6)),
+    "PairwiseDistance": (lambda: Compared(nn.PairwiseDistance()), (8, 6)),
     "Flatten": image_net(nn.Identity, features=128),
 }  # fmt: skip
 NOT_LAYERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "Embedding"}  # Embedding: see below
@@ -59,8 +73,14 @@ LOSSES = {
     "NLLLoss": lambda loss, y: loss(y.log_softmax(1), y.detach().argmin(1)),
     **{
         name: lambda loss, y: loss(y, y.detach() * 0.5 + 1)
-        for name in ("HuberLoss", "L1Loss", "MSELoss", "SmoothL1Loss")
+        for name in ("HuberLoss", "L1Loss", "MSELoss", "PoissonNLLLoss", "SmoothL1Loss")
     },
+    "KLDivLoss": lambda loss, y: loss(y.log_softmax(1), y.detach().softmax(0)),
+    "GaussianNLLLoss": lambda loss, y: loss(y, y.detach() * 0.5 + 1, y.abs()),
+    "SoftMarginLoss": lambda loss, y: loss(y, y.detach().sign()),
+    "MarginRankingLoss": lambda loss, y: loss(y, y.detach() * 0.5, y.detach().sign()),
+    "TripletMarginLoss": lambda loss, y: loss(y, y.detach() * 0.5, y * y),
+    "CosineEmbeddingLoss": lambda loss, y: loss(y, y * y, y.detach()[:, 0].sign()),
 }
 OPTIMIZERS = {
     "SGD": lambda p: optim.SGD(p, lr=0.1),

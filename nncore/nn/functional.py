@@ -253,3 +253,53 @@ def cross_entropy(
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-input[target], input the logarithm of probabilities."""
     return ops.nll_loss(input, target, weight, ignore_index, reduction_of(size_average, reduce, reduction))
+
+
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """target (log target - input), input the logarithm of probabilities; see nncore.nn.KLDivLoss."""
+    return ops.kl_div(input, target, reduction_of(size_average, reduce, reduction), log_target)
+
+
+def poisson_nll_loss(
+    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+):
+    """exp(input) - target input, for counts; see nncore.nn.PoissonNLLLoss."""
+    return ops.poisson_nll_loss(input, target, log_input, full, eps, reduction_of(size_average, reduce, reduction))
+
+
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """(log var + (input - target)^2 / var) / 2; see nncore.nn.GaussianNLLLoss."""
+    return ops.gaussian_nll_loss(input, target, var, full, eps, reduction)
+
+
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """log(1 + exp(-target input)), target -1 or 1."""
+    return ops.soft_margin_loss(input, target, reduction_of(size_average, reduce, reduction))
+
+
+def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    """max(0, margin - target (input1 - input2)), target -1 or 1."""
+    return ops.margin_ranking_loss(input1, input2, target, margin, reduction_of(size_average, reduce, reduction))
+
+
+def triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"
+):
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d the pairwise_distance."""
+    reduction = reduction_of(size_average, reduce, reduction)
+    return ops.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+
+
+def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
+    return ops.cosine_embedding_loss(input1, input2, target, margin, reduction_of(size_average, reduce, reduction))
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """The cosine of the angle between the vectors along `dim`."""
+    return ops.cosine_similarity(x1, x2, dim, eps)
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """The p-norm of x1 - x2 + eps over the last axis."""
+    return ops.pairwise_distance(x1, x2, p, eps, keepdim)

@@ -21,7 +21,7 @@ class MSELoss(_Loss):
     """(input - target)^2.
 
     Args:
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
 
     Shapes: (...), (...) -> () or, with "none", (...).
 
@@ -42,7 +42,7 @@ class L1Loss(_Loss):
     """|input - target|.
 
     Args:
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
 
     Shapes: (...), (...) -> () or, with "none", (...).
 
@@ -63,7 +63,7 @@ class SmoothL1Loss(_Loss):
     """d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, with d = input - target.
 
     Args:
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
         beta: where the parabola ends. Default: 1.0.
 
     Shapes: (...), (...) -> () or, with "none", (...).
@@ -89,7 +89,7 @@ class HuberLoss(_Loss):
     """d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = input - target.
 
     Args:
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
         delta: where the parabola ends. Default: 1.0.
 
     Shapes: (...), (...) -> () or, with "none", (...).
@@ -116,7 +116,7 @@ class BCELoss(_WeightedLoss):
 
     Args:
         weight: Tensor that the losses are multiplied with. Default: None.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
 
     Shapes: (...), (...) -> () or, with "none", (...).
 
@@ -138,7 +138,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
     Args:
         weight: Tensor that the losses are multiplied with. Default: None.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
         pos_weight: Tensor that multiplies the term of target 1. Default: None.
 
     Shapes: (...), (...) -> () or, with "none", (...).
@@ -168,7 +168,7 @@ class CrossEntropyLoss(_WeightedLoss):
     Args:
         weight: (C,) Tensor, a factor for each class. Default: None.
         ignore_index: a target that counts as nothing. Default: -100.
-        reduction: "mean" (weighted), "sum" or "none". Default: "mean".
+        reduction: "mean" (weighted), "sum", "none" or "half_mean". Default: "mean".
         label_smoothing: share of the target that is spread over all classes. Default: 0.0.
 
     Shapes: (N, C) logits and (N,) int64 classes, or (N, C) probabilities -> () or, with "none", (N,).
@@ -213,7 +213,7 @@ class NLLLoss(_WeightedLoss):
     Args:
         weight: (C,) Tensor, a factor for each class. Default: None.
         ignore_index: a target that counts as nothing. Default: -100.
-        reduction: "mean" (weighted), "sum" or "none". Default: "mean".
+        reduction: "mean" (weighted), "sum", "none" or "half_mean". Default: "mean".
 
     Shapes: (N, C) and (N,) int64 classes -> () or, with "none", (N,).
 
@@ -232,3 +232,88 @@ class NLLLoss(_WeightedLoss):
     def forward(self, input, target):
         """The loss; see the class."""
         return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
+
+
+class KLDivLoss(_Loss):
+    """target (log target - input), input the logarithm of probabilities.
+
+    Args:
+        reduction: "mean" (over all elements), "batchmean" (the divergence itself), "sum", "none" or "half_mean".
+            Default: "mean".
+        log_target: whether target holds logarithms. Default: False.
+
+    Shapes: (...), (...) -> () or, with "none", (...).
+
+    Example:
+        >>> import nncore
+        >>> p = nncore.tensor([[0.5, 0.5]])
+        >>> nncore.nn.KLDivLoss(reduction="batchmean")(p.log(), p).item()
+        0.0
+
+    Reference: torch.nn.KLDivLoss; Kullback & Leibler 1951.
+    """
+
+    def __init__(self, size_average=None, reduce=None, reduction="mean", log_target=False):
+        super().__init__(size_average, reduce, reduction)
+        self.log_target = log_target
+
+    def forward(self, input, target):
+        """The loss; see the class."""
+        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class PoissonNLLLoss(_Loss):
+    """exp(input) - target input: the likelihood of counts under Poisson's law, input the logarithm of the rate.
+
+    Args:
+        log_input: False: input is the rate, the loss input - target log(input + eps). Default: True.
+        full: whether log(target!) by Stirling's formula is added. Default: False.
+        eps: Default: 1e-8.
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
+
+    Shapes: (...), (...) -> () or, with "none", (...).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.PoissonNLLLoss()(nncore.zeros(3), nncore.ones(3)).item()
+        1.0
+
+    Reference: torch.nn.PoissonNLLLoss.
+    """
+
+    def __init__(self, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
+        super().__init__(size_average, reduce, reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def forward(self, log_input, target):
+        """The loss; see the class."""
+        return F.poisson_nll_loss(
+            log_input, target, log_input=self.log_input, full=self.full, eps=self.eps, reduction=self.reduction
+        )
+
+
+class GaussianNLLLoss(_Loss):
+    """(log var + (input - target)^2 / var) / 2: the likelihood under a normal distribution.
+
+    Args:
+        full: whether log(2 pi) / 2 is added. Default: False.
+        eps: variances are held at this and above. Default: 1e-6.
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
+
+    Shapes: (..., D), (..., D), (..., D) or (..., 1) or (...) -> () or, with "none", (..., D).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.GaussianNLLLoss()(nncore.zeros(3), nncore.ones(3), nncore.ones(3)).item()
+        0.5
+
+    Reference: torch.nn.GaussianNLLLoss; Nix & Weigend 1994.
+    """
+
+    def __init__(self, *, full=False, eps=1e-6, reduction="mean"):
+        super().__init__(reduction=reduction)
+        self.full, self.eps = full, eps
+
+    def forward(self, input, target, var):
+        """The loss; see the class."""
+        return F.gaussian_nll_loss(input, target, var, full=self.full, eps=self.eps, reduction=self.reduction)

@@ -10,8 +10,10 @@ from nncore.ops import (
     conv,
     create,
     indexing,
+    likelihood,
     lookup,
     loss,
+    margin,
     normalization,
     pointwise,
     products,
@@ -26,8 +28,10 @@ __all__ += broadcast.__all__
 __all__ += conv.__all__
 __all__ += create.__all__
 __all__ += indexing.__all__
+__all__ += likelihood.__all__
 __all__ += lookup.__all__
 __all__ += loss.__all__
+__all__ += margin.__all__
 __all__ += normalization.__all__
 __all__ += pointwise.__all__
 __all__ += products.__all__
@@ -41,8 +45,10 @@ from nncore.ops.conv import *
 from nncore.ops.convert import as_tensor, default_dtype, set_default_dtype
 from nncore.ops.create import *
 from nncore.ops.indexing import *
+from nncore.ops.likelihood import *
 from nncore.ops.lookup import *
 from nncore.ops.loss import *
+from nncore.ops.margin import *
 from nncore.ops.normalization import *
 from nncore.ops.pointwise import *
 from nncore.ops.products import *

@@ -9,15 +9,17 @@ from nncore.ops.dims import contiguous_array, repeated
 from nncore.ops.reduce import mean as mean_of
 from nncore.ops.reduce import sum as sum_of
 
-REDUCTIONS = ("mean", "sum", "none")
+REDUCTIONS = ("mean", "sum", "none", "half_mean")
 _cross_entropy_forward = KERNELS["cross_entropy_forward"]
 _nll_loss_forward, _nll_loss_backward = KERNELS["nll_loss_forward"], KERNELS["nll_loss_backward"]
 
 
 def reduce_losses(op, losses, reduction):
-    """The losses themselves, their sum or their mean."""
+    """The losses themselves, their sum, their mean, or half of it: the 1 / (2 m) form of squared errors."""
     if reduction == "mean":
         return mean_of(losses)
+    if reduction == "half_mean":
+        return mean_of(losses) * 0.5
     if reduction == "sum":
         return sum_of(losses)
     if reduction == "none":
@@ -29,7 +31,8 @@ def _refuse_reduction(op, reduction):
     raise ValueError(f"{op}: argument 'reduction' is {reduction!r}, expected one of {', '.join(map(repr, REDUCTIONS))}")
 
 
-def _same_shape(op, input, target):
+def same_shape(op, input, target):
+    """Both as Tensors of one float dtype; a ValueError unless they have one shape."""
     input, target = as_tensor(input), as_tensor(target)
     if input.array.shape != target.array.shape:
         raise ValueError(
@@ -48,7 +51,7 @@ def _elementwise(name, op, symmetric):
     forward, backward = KERNELS[f"{name}_forward"], KERNELS[f"{name}_backward"]
 
     def losses(input, target, *params):
-        input, target = _same_shape(op, input, target)
+        input, target = same_shape(op, input, target)
         if target.requires_grad and not symmetric:
             raise RuntimeError(f"{op}: argument 'target' requires a gradient, which this loss does not have")
         x, t = input.array, target.array
@@ -74,7 +77,7 @@ def mse_loss(input, target, reduction="mean"):
 
     Args:
         input, target: Tensors of one shape.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
 
     Returns:
         Tensor without dimensions, or of the inputs' shape for "none".
@@ -92,7 +95,7 @@ def l1_loss(input, target, reduction="mean"):
 
     Args:
         input, target: Tensors of one shape.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
 
     Returns:
         Tensor without dimensions, or of the inputs' shape for "none".
@@ -110,7 +113,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
     Args:
         input, target: Tensors of one shape.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
         delta: where the square turns into a line. Default: 1.
 
     Returns:
@@ -131,7 +134,7 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
 
     Args:
         input, target: Tensors of one shape.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
         beta: where the square turns into a line; 0 gives l1_loss. Default: 1.
 
     Returns:
@@ -155,7 +158,7 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
         input: Tensor of probabilities, between 0 and 1.
         target: Tensor of the same shape, between 0 and 1.
         weight: Tensor that broadcasts to that shape and multiplies the losses. Default: none.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
 
     Returns:
         Tensor without dimensions, or of the inputs' shape for "none".
@@ -185,7 +188,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean
         input: Tensor of logits.
         target: Tensor of the same shape, between 0 and 1.
         weight: Tensor that broadcasts to that shape and multiplies the losses. Default: none.
-        reduction: "mean", "sum" or "none". Default: "mean".
+        reduction: "mean", "sum", "none" or "half_mean" (half of the mean). Default: "mean".
         pos_weight: Tensor that broadcasts to that shape and multiplies the losses of positive targets. Default: none.
 
     Returns:
@@ -200,7 +203,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean
     if pos_weight is None:
         losses = _bce_with_logits(input, target)
     else:  # (1 - t) x + (1 + (w - 1) t) softplus(-x)
-        input, target = _same_shape(op, input, target)
+        input, target = same_shape(op, input, target)
         losses = (1 - target) * input + ((pos_weight - 1) * target + 1) * _bce_with_logits(input, target * 0 + 1)
     return reduce_losses(op, losses if weight is None else losses * weight, reduction)
 
@@ -213,7 +216,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         target: int64 Tensor of classes, input's shape without C; or probabilities of input's shape.
         weight: Tensor of shape (C,), a factor for each class. Default: none.
         ignore_index: class that does not count. Default: -100.
-        reduction: "mean" (weighted by `weight`), "sum" or "none". Default: "mean".
+        reduction: "mean" (weighted by `weight`), "sum", "none" or "half_mean". Default: "mean".
         label_smoothing: share of the target spread over all classes, 0 to 1. Default: 0.
 
     Returns:
@@ -230,6 +233,8 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     input, target = as_tensor(input), as_tensor(target)
     if reduction not in REDUCTIONS:
         _refuse_reduction("cross_entropy", reduction)
+    if reduction == "half_mean":
+        return cross_entropy(input, target, weight, ignore_index, "mean", label_smoothing) * 0.5
     if input.array.ndim == 0:
         raise ValueError("cross_entropy: argument 'input' has shape (), expected (N, C), (C,) or (N, C, ...)")
     if input.array.ndim > 2:  # classes last, one row for each position
@@ -312,7 +317,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
         target: int64 Tensor of classes, input's shape without C.
         weight: Tensor of shape (C,), a factor for each class. Default: none.
         ignore_index: class that does not count. Default: -100.
-        reduction: "mean" (weighted by `weight`), "sum" or "none". Default: "mean".
+        reduction: "mean" (weighted by `weight`), "sum", "none" or "half_mean". Default: "mean".
 
     Returns:
         Tensor without dimensions, or of target's shape for "none".
@@ -325,6 +330,8 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     input, target = as_tensor(input), as_tensor(target)
     if reduction not in REDUCTIONS:
         _refuse_reduction("nll_loss", reduction)
+    if reduction == "half_mean":
+        return nll_loss(input, target, weight, ignore_index, "mean") * 0.5
     if input.array.ndim == 0:
         raise ValueError("nll_loss: argument 'input' has shape (), expected (N, C), (C,) or (N, C, ...)")
     if input.array.ndim > 2:  # classes last, one row for each position

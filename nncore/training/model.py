@@ -121,9 +121,9 @@ class Model(Module):
         Args:
             optimizer: a name (`"adam"`, `"adamw"`, `"sgd"`, `"rmsprop"`), an optimizer of `nncore.keras.optimizers`, or
                 one of `nncore.optim` that holds the model's parameters. Default `"rmsprop"`.
-            loss: a name (`"mse"`, `"mae"`, `"huber"`, `"binary_crossentropy"`, `"categorical_crossentropy"`,
-                `"sparse_categorical_crossentropy"`), a loss of `nncore.keras.losses`, a loss module of `nncore.nn`, or a
-                function of (y_true, y_pred).
+            loss: a name (`"mse"`, `"mae"`, `"huber"`, `"ssr"`, `"sad"`, `"binary_crossentropy"`,
+                `"categorical_crossentropy"`, `"sparse_categorical_crossentropy"`, `"kl_divergence"`, `"hinge"`, `"poisson"`,
+                ...), a loss of `nncore.keras.losses`, a loss module of `nncore.nn`, or a function of (y_true, y_pred).
             metrics: a list of names (`"accuracy"`, `"mae"`, ...), metrics or functions of (y_true, y_pred).
             weighted_metrics: the same, but with the sample weights taken into account.
             run_eagerly: whether `fit`, `evaluate` and `predict` run every step in Python, for debugging. Default False:
