@@ -11,6 +11,7 @@ from ..training.callbacks import (
     TerminateOnNaN,
 )
 from ..training.history import History
+from ..training.watch import InformationPlane, Watch
 
 __all__ = [
     "CSVLogger",
@@ -18,9 +19,11 @@ __all__ = [
     "CallbackList",
     "EarlyStopping",
     "History",
+    "InformationPlane",
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
+    "Watch",
 ]

@@ -14,18 +14,21 @@ from .history import History
 from .measures import confusion_matrix
 from .model import Model
 from .summary import summary
+from .watch import InformationPlane, Watch
 
 __all__ = [
     "CSVLogger",
     "Callback",
     "EarlyStopping",
     "History",
+    "InformationPlane",
     "LambdaCallback",
     "LearningRateScheduler",
     "Model",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
+    "Watch",
     "confusion_matrix",
     "summary",
 ]
