@@ -127,7 +127,7 @@ def test_gradients_that_vanish_and_explode(capsys):
     model.fit(X, Y, verbose=0, callbacks=[watch])
     assert watch.warnings[-1].startswith("Epoch 1: the gradient explodes: its norm is ")
     healthy = Watch(X, Y)
-    train(deep(nn.ReLU, 1.8), healthy)
+    train(deep(nn.Tanh, 2), healthy)
     assert healthy.warnings == []
 
 
