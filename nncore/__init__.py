@@ -18,9 +18,10 @@ from nncore.ops import *  # noqa: F403
 from nncore.random import Generator, default_generator, get_rng_state, manual_seed, set_rng_state
 
 if TYPE_CHECKING:
-    from nncore import data, datasets, information, io, keras, models, nn, optim, training, utils, viz
+    from nncore import data, datasets, information, io, keras, models, nn, optim, teaching, training, utils, viz
     from nncore.compiled import compile
     from nncore.io import load, save
+    from nncore.teaching import explain
     from nncore.training import Model
 
 __version__ = "0.1.0"
@@ -31,15 +32,23 @@ concat = concatenate = ops.cat
 multiply, subtract, divide, true_divide = ops.mul, ops.sub, ops.div, ops.div
 absolute, negative, clip = ops.abs, ops.neg, ops.clamp
 
-_LAZY_MODULES = ("data", "datasets", "information", "io", "keras", "models", "nn", "optim", "training", "utils", "viz")
-_LAZY_NAMES = {"Model": "nncore.training", "compile": "nncore.compiled", "save": "nncore.io", "load": "nncore.io"}
+_LAZY_MODULES = (
+    "data", "datasets", "information", "io", "keras", "models", "nn", "optim", "teaching", "training", "utils", "viz",
+)  # fmt: skip
+_LAZY_NAMES = {
+    "Model": "nncore.training",
+    "compile": "nncore.compiled",
+    "explain": "nncore.teaching",
+    "load": "nncore.io",
+    "save": "nncore.io",
+}
 
 __all__ = [
     "DTYPES", "CaptureError", "Generator", "Model", "Tensor", "autograd", "compile", "config", "cuda", "data", "datasets",
-    "default_generator", "device", "enable_grad", "float32", "float64", "get_num_threads", "get_rng_state",
+    "default_generator", "device", "enable_grad", "explain", "float32", "float64", "get_num_threads", "get_rng_state",
     "inference_mode", "information", "int32", "int64", "io", "is_grad_enabled", "keras", "kernels", "load", "manual_seed",
     "models", "nn", "no_grad", "optim", "random", "save", "set_grad_enabled", "set_num_threads", "set_rng_state",
-    "show_config", "training", "uint8", "utils", "viz",
+    "show_config", "teaching", "training", "uint8", "utils", "viz",
 ]  # fmt: skip
 __all__ += ops.__all__
 

@@ -26,8 +26,9 @@ LAYERS = (
     {"__main__"},
     {"cli", "bench"},
     {"keras"},
+    {"viz", "teaching"},
     {"models", "training"},
-    {"viz", "datasets"},
+    {"datasets"},
     {"io"},
     {"nncore"},  # the face: re-exports what stands below
     {"nn", "optim", "utils", "autograd", "cuda", "information"},

@@ -226,6 +226,7 @@ def test_observe_names_every_call():
         ("layer", None),
         ("before layer", "relu"),
         ("layer, call 2", None),
+        ("after layer, call 2", "tanh"),
     ]
     assert y.shape == (64, 3)
     assert not y.requires_grad

@@ -19,14 +19,16 @@ class Observed:
 
     Attributes:
         name: of the layer, as in `summary`, with ", call 2" and so on for a further call; "before NAME" where the activation
-            is a function call in front of layer NAME.
+            is a function call in front of layer NAME, "after NAME" where it comes last.
         layer: the module.
+        input: its first argument, or None where that is unknown.
         output: Tensor of shape (batch, ...).
         kind: "relu", "sigmoid" or "tanh" if that was applied last, else None.
     """
 
     name: str
     layer: Module
+    input: Tensor | None
     output: Tensor
     kind: str | None
 
@@ -78,18 +80,19 @@ def observe(model, inputs, training=False, gradients=False):
     inputs = tuple(x if isinstance(x, Tensor) else Tensor(np.asarray(x)) for x in inputs)
     seen, observed, calls = {id(x) for x in inputs}, [], {}
 
-    def add(name, layer, output, kind):
+    def add(name, layer, given, output, kind):
         calls[name] = calls.get(name, 0) + 1
         seen.add(id(output))
-        observed.append(Observed(name if calls[name] == 1 else f"{name}, call {calls[name]}", layer, output, kind))
+        name = name if calls[name] == 1 else f"{name}, call {calls[name]}"
+        observed.append(Observed(name, layer, given, output, kind))
 
     def note(layer, args, result):
         before = args[0] if args else None
         if isinstance(before, Tensor) and id(before) not in seen and (kind := _kind(None, before)):
-            add(f"before {names[layer]}", layer, before, kind)
+            add(f"before {names[layer]}", layer, None, before, kind)
         output = result[0] if isinstance(result, (tuple, list)) else result
         if isinstance(output, Tensor) and id(output) not in seen:
-            add(names[layer], layer, output, _kind(layer, output))
+            add(names[layer], layer, before if isinstance(before, Tensor) else None, output, _kind(layer, output))
 
     handles = [layer.register_forward_hook(note) for layer in names]
     try:
@@ -99,11 +102,15 @@ def observe(model, inputs, training=False, gradients=False):
     finally:
         for handle in handles:
             handle.remove()
+    if observed and isinstance(outputs, Tensor) and id(outputs) not in seen and (kind := _kind(None, outputs)):
+        last = observed[-1]
+        add(f"after {last.name}", last.layer, last.output, outputs, kind)
     if not gradients:
         with no_grad():
             outputs = outputs.detach() if isinstance(outputs, Tensor) else outputs
             for layer in observed:
                 layer.output = layer.output.detach()
+                layer.input = None if layer.input is None else layer.input.detach()
     return outputs, observed
 
 
