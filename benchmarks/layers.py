@@ -826,3 +826,11 @@ def rmsprop_step(*shapes):
 
     contest = Contest({"numpy": by_numpy, "nncore": by_nncore}, bytes=20.0 * p.size)
     return _with_torch_optimizer(contest, lambda torch, ps: torch.optim.RMSprop(ps, 0.01), shapes)
+
+
+def step_by_reference(op_case, *shapes):
+    """One step of an optimizer from new states, copies of the parameters included, against the formula of its test."""
+    param, grad = (np.concatenate([normal(*shape, seed=seed).ravel() for shape in shapes]) for seed in (0, 1))
+    tensors = nncore.from_numpy(param), nncore.from_numpy(grad)
+    run = {"numpy": lambda: op_case.reference(param, grad), "nncore": lambda: op_case.op(*tensors)}
+    return Contest(run, bytes=20.0 * param.size)

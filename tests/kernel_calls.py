@@ -45,8 +45,8 @@ SETTINGS = [
 SCALARS = {
     "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "classic": 0, "correction": 1.0, "count_include_pad": 0,
     "dampening": 0.1, "decoupled": 1, "delta": 0.8, "eps": 1e-5, "epsilon_hat": 0, "exponent": 2.5, "high": 2.0, "ignore_index": 1,
-    "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "max": 1.5, "maximize": 0, "mean": 0.5, "min": -0.75,
-    "momentum": 0.9, "negative_slope": 0.1, "nesterov": 0, "offset": 13, "p": 0.25, "seed": 7, "std": 2.0, "step": 3,
+    "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "lr_decay": 0.5, "max": 1.5, "maximize": 0, "mean": 0.5, "min": -0.75,
+    "momentum": 0.9, "momentum_decay": 0.004, "negative_slope": 0.1, "nesterov": 0, "offset": 13, "p": 0.25, "rho": 0.9, "seed": 7, "std": 2.0, "step": 3,
     "threshold": 20.0, "training": 1, "unbiased": 1, "weight_decay": 0.01,
 }  # fmt: skip
 LENGTHS = [7, 1, 0, 4160, 33]  # of the parameters of an optimizer

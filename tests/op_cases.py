@@ -432,5 +432,35 @@ for name, op, formula in [
         stepped(kernels.rmsprop_step, 3, 0.1, 0.9, 1e-8, 0.01, 0.5, 0),
         lambda p, g: optimizers.rmsprop(p, [g], 0.1, 0.9, 1e-8, 0.01, 0.5, False, True),
     ),
+    (
+        "adagrad_step",
+        stepped(kernels.adagrad_step, 1, 0.1, 0.5, 1e-3, 0.01, 0, 1),
+        lambda p, g: optimizers.adagrad(p, [g], 0.1, 0.5, 1e-3, 0.01, False),
+    ),
+    (
+        "adadelta_step",
+        stepped(kernels.adadelta_step, 2, 0.1, 0.9, 1e-3, 0.01, 0),
+        lambda p, g: optimizers.adadelta(p, [g], 0.1, 0.9, 1e-3, 0.01, False),
+    ),
+    (
+        "adamax_step",
+        stepped(kernels.adamax_step, 2, 0.1, 0.9, 0.99, 1e-8, 0.01, 0, 1),
+        lambda p, g: optimizers.adamax(p, [g], 0.1, 0.9, 0.99, 1e-8, 0.01, False),
+    ),
+    (
+        "nadam_step",
+        stepped(kernels.nadam_step, 2, 0.1, 0.9, 0.99, 1e-8, 0.01, 4e-3, 1, 0, 1),
+        lambda p, g: optimizers.nadam(p, [g], 0.1, 0.9, 0.99, 1e-8, 0.01, 4e-3, True, False),
+    ),
+    (
+        "radam_step",
+        stepped(kernels.radam_step, 2, 0.1, 0.9, 0.99, 1e-8, 0.01, 1, 0, 1),
+        lambda p, g: optimizers.radam(p, [g], 0.1, 0.9, 0.99, 1e-8, 0.01, True, False),
+    ),
+    (
+        "lion_step",
+        stepped(kernels.lion_step, 1, 0.1, 0.9, 0.99, 0.01, 0),
+        lambda p, g: optimizers.lion(p, [g], 0.1, 0.9, 0.99, 0.01, False),
+    ),
 ]:
     case(name, op, formula, (Arg(), Arg(0.5, 2)), TWICE, two_lines, LARGE * 2, [name], ulp=16, scale=4, gradient=False)

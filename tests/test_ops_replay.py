@@ -11,9 +11,7 @@ OF_KERNELS = {
     "random_uniform",
     "random_normal",
     "random_permutation",
-    "sgd_step",
-    "adam_step",
-    "rmsprop_step",
+    *(c.name for c in CASES if c.name.endswith("_step")),
 }
 SETTINGS = [  # all but the rows that call kernels on arrays; test_replay.py has what stands over those
     pytest.param(c, shapes, id=f"{c.name}-{number}")

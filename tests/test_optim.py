@@ -16,6 +16,12 @@ ALL = [
     pytest.param(lambda p: optim.Adam(p, lr=0.1, amsgrad=True), id="amsgrad"),
     pytest.param(lambda p: optim.AdamW(p, lr=0.1), id="adamw"),
     pytest.param(lambda p: optim.RMSprop(p, lr=0.1, momentum=0.5, centered=True), id="rmsprop"),
+    pytest.param(lambda p: optim.Adagrad(p, lr=0.5, initial_accumulator_value=0.1), id="adagrad"),
+    pytest.param(lambda p: optim.Adadelta(p, lr=10.0), id="adadelta"),
+    pytest.param(lambda p: optim.Adamax(p, lr=0.1), id="adamax"),
+    pytest.param(lambda p: optim.NAdam(p, lr=0.1), id="nadam"),
+    pytest.param(lambda p: optim.RAdam(p, lr=0.1), id="radam"),
+    pytest.param(lambda p: optim.Lion(p, lr=0.1), id="lion"),
 ]
 
 
@@ -201,6 +207,39 @@ def test_torch_state_dict_loads():
     assert sgd.state[parameter] == {}
 
 
+FROM_TORCH = [
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.01, "initial_accumulator_value": 0.2}),
+    ("Adadelta", {"rho": 0.8, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 0.1, "weight_decay": 0.1}),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1}),
+    (
+        "NAdam",
+        {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True, "momentum_decay": 1.0, "maximize": True},
+    ),
+    ("RAdam", {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.1}),
+    ("RAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), FROM_TORCH)
+def test_steps_and_state_of_torch(name, options):
+    """Twelve steps; after the sixth a new optimizer goes on from torch's state_dict."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(12, 3, 4))
+    ours, theirs = nn.Parameter(start.copy()), torch.nn.Parameter(torch.tensor(start))
+    optimizer, reference = getattr(optim, name)([ours], **options), getattr(torch.optim, name)([theirs], **options)
+    for i, gradient in enumerate(gradients):
+        if i == 6:
+            optimizer = getattr(optim, name)([ours], lr=9.0)
+            optimizer.load_state_dict(reference.state_dict())
+        ours.grad, theirs.grad = nncore.from_numpy(gradient.copy()), torch.tensor(gradient)
+        optimizer.step()
+        reference.step()
+        tolerance = 1e-8 if name == "NAdam" else 1e-12  # torch keeps mu_product in float32
+        np.testing.assert_allclose(ours.array, theirs.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+
 def test_load_state_dict_errors_change_nothing():
     parameter = with_gradient([1.0, 2.0])
     optimizer = optim.Adam([parameter], lr=0.5)
@@ -238,6 +277,12 @@ def test_repr():
         (lambda p: optim.Adam([p], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
         (lambda p: optim.Adam([p], eps=-1), ValueError, "Invalid epsilon value: -1"),
         (lambda p: optim.RMSprop([p], alpha=-1), ValueError, "Invalid alpha value: -1"),
+        (lambda p: optim.Adagrad([p], lr_decay=-1), ValueError, "Invalid lr_decay value: -1"),
+        (lambda p: optim.Adadelta([p], rho=2), ValueError, "Invalid rho value: 2"),
+        (lambda p: optim.Adamax([p], betas=(0.9, -1)), ValueError, "Invalid beta parameter at index 1: -1"),
+        (lambda p: optim.NAdam([p], momentum_decay=-1), ValueError, "Invalid momentum_decay value: -1"),
+        (lambda p: optim.RAdam([p], eps=-1), ValueError, "Invalid epsilon value: -1"),
+        (lambda p: optim.Lion([p], lr=-1), ValueError, "Invalid learning rate: -1"),
         (lambda p: optim.SGD([]), ValueError, "empty parameter list"),
         (lambda p: optim.SGD(p), TypeError, "iterable of Tensors or dicts"),
         (lambda p: optim.SGD([1.0]), TypeError, "one of the params is float"),

@@ -68,6 +68,84 @@ def rmsprop(p, grads, lr, alpha, eps, weight_decay, momentum, maximize, centered
     return p
 
 
+def adagrad(p, grads, lr, lr_decay, eps, weight_decay, maximize):
+    total = np.zeros_like(p)
+    for step, g in enumerate(grads, 1):
+        g = (-g if maximize else g) + weight_decay * p
+        total = total + g * g
+        p = p - lr / (1 + (step - 1) * lr_decay) * g / (np.sqrt(total) + eps)
+    return p
+
+
+def adadelta(p, grads, lr, rho, eps, weight_decay, maximize):
+    square = moved = np.zeros_like(p)
+    for g in grads:
+        g = (-g if maximize else g) + weight_decay * p
+        square = rho * square + (1 - rho) * g * g
+        d = np.sqrt(moved + eps) / np.sqrt(square + eps) * g
+        moved = rho * moved + (1 - rho) * d * d
+        p = p - lr * d
+    return p
+
+
+def adamax(p, grads, lr, beta1, beta2, eps, weight_decay, maximize):
+    m = u = np.zeros_like(p)
+    for step, g in enumerate(grads, 1):
+        g = (-g if maximize else g) + weight_decay * p
+        m, u = beta1 * m + (1 - beta1) * g, np.maximum(beta2 * u, np.abs(g) + eps)
+        p = p - lr / (1 - beta1**step) * m / u
+    return p
+
+
+def moments(p, grads, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, shares):
+    """Adam's moments; shares(step) -> what of m and of g is the step, and whether it is divided by the root of v."""
+    m = v = np.zeros_like(p)
+    for step, g in enumerate(grads, 1):
+        g = -g if maximize else g
+        if decoupled:
+            p = p * (1 - lr * weight_decay)
+        else:
+            g = g + weight_decay * p
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        of_m, of_g, root = shares(step)
+        p = p - lr * (of_m * m + of_g * g) / (root(v) if root else 1)
+    return p
+
+
+def nadam(p, grads, lr, beta1, beta2, eps, weight_decay, momentum_decay, decoupled, maximize):
+    def mu(step):
+        return beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
+
+    def shares(step):
+        so_far = math.prod(mu(i) for i in range(1, step + 1))
+        of_m = mu(step + 1) / (1 - so_far * mu(step + 1))
+        return of_m, (1 - mu(step)) / (1 - so_far), lambda v: np.sqrt(v / (1 - beta2**step)) + eps
+
+    return moments(p, grads, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, shares)
+
+
+def radam(p, grads, lr, beta1, beta2, eps, weight_decay, decoupled, maximize):
+    most = 2 / (1 - beta2) - 1
+
+    def shares(step):
+        length, of_m = most - 2 * step * beta2**step / (1 - beta2**step), 1 / (1 - beta1**step)
+        if length <= 5:
+            return of_m, 0, None
+        rectified = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
+        return of_m * math.sqrt(rectified * (1 - beta2**step)), 0, lambda v: np.sqrt(v) + eps
+
+    return moments(p, grads, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, shares)
+
+
+def lion(p, grads, lr, beta1, beta2, weight_decay, maximize):
+    m = np.zeros_like(p)
+    for g in grads:
+        g = -g if maximize else g
+        p = p * (1 - lr * weight_decay) - lr * np.sign(beta1 * m + (1 - beta1) * g)
+        m = beta2 * m + (1 - beta2) * g
+    return p
+
+
 def expected(formula, dtype, *scalars):
     starts, grads = arrays(dtype, 0), [arrays(dtype, 1 + step) for step in range(STEPS)]
     return [
@@ -127,6 +205,14 @@ def run_rmsprop(dtype, lr, alpha, eps, weight_decay, momentum, maximize, centere
     return params
 
 
+def run_adaptive(name, dtype, states, counts, *scalars):
+    """Four steps of the kernel `name`, which has so many states and, if `counts`, the step as last scalar."""
+    params, memory = arrays(dtype, 0), [zeros(dtype) for _ in range(states)]
+    for step in range(1, STEPS + 1):
+        getattr(kernels, name)(params, *memory, arrays(dtype, step), *scalars, *([step] if counts else []))
+    return params
+
+
 SGD_SCALARS = [
     (0.1, 0.0, 0.0, 0.0, 0, 0, 0),
     (0.1, 0.0, 0.0, 0.1, 0, 1, 0),
@@ -162,6 +248,44 @@ def test_rmsprop(dtype, weight_decay, momentum, maximize, centered):
     check(dtype, run_rmsprop(dtype, *scalars), expected(rmsprop, dtype, *scalars))
 
 
+ADAPTIVE = [  # kernel, its formula, number of states, whether it counts steps, scalars
+    ("adagrad_step", adagrad, 1, True, (0.1, 0.0, 1e-10, 0.0, 0)),
+    ("adagrad_step", adagrad, 1, True, (0.1, 0.5, 1e-3, 0.05, 1)),
+    ("adadelta_step", adadelta, 2, False, (1.0, 0.9, 1e-6, 0.0, 0)),
+    ("adadelta_step", adadelta, 2, False, (0.5, 0.8, 1e-3, 0.05, 1)),
+    ("adamax_step", adamax, 2, True, (0.01, 0.9, 0.999, 1e-8, 0.0, 0)),
+    ("adamax_step", adamax, 2, True, (0.01, 0.8, 0.7, 1e-2, 0.05, 1)),
+    ("nadam_step", nadam, 2, True, (0.01, 0.9, 0.999, 1e-8, 0.0, 4e-3, 0, 0)),
+    ("nadam_step", nadam, 2, True, (0.01, 0.8, 0.99, 1e-4, 0.05, 1.0, 1, 1)),
+    ("nadam_step", nadam, 2, True, (0.01, 0.8, 0.99, 1e-4, 0.05, 0.0, 0, 0)),
+    ("radam_step", radam, 2, True, (0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0)),
+    ("radam_step", radam, 2, True, (0.01, 0.8, 0.9, 1e-4, 0.05, 1, 1)),
+    ("radam_step", radam, 2, True, (0.01, 0.8, 0.97, 1e-4, 0.05, 0, 0)),
+    ("lion_step", lion, 1, False, (0.01, 0.9, 0.99, 0.0, 0)),
+    ("lion_step", lion, 1, False, (0.01, 0.7, 0.5, 0.1, 1)),
+]
+
+
+@pytest.mark.parametrize(("name", "formula", "states", "counts", "scalars"), ADAPTIVE)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_adaptive(dtype, name, formula, states, counts, scalars):
+    """The last of RAdam's settings begins to adapt at the fourth step."""
+    check(dtype, run_adaptive(name, dtype, states, counts, *scalars), expected(formula, dtype, *scalars))
+
+
+@pytest.mark.parametrize("momentum_decay", [0.0, 4e-3, 1.0])
+def test_nadam_has_the_product_of_all_factors_after_many_steps(momentum_decay):
+    """One step from given moments at step 1000: the kernel has no memory of the factors before."""
+    step, beta1, beta2 = 1000, 0.99, 0.999
+    factors = [beta1 * (1 - 0.5 * 0.96 ** (i * momentum_decay)) for i in range(1, step + 2)]
+    p, m, v, g = (np.array([value]) for value in (1.0, 0.3, 0.2, 0.5))
+    kernels.nadam_step([p], [m], [v], [g], 0.1, beta1, beta2, 1e-8, 0.0, momentum_decay, 0, 0, step)
+    of_m = factors[-1] / (1 - math.prod(factors))
+    of_g = (1 - factors[-2]) / (1 - math.prod(factors[:-1]))
+    moved = 0.1 * (of_m * m + of_g * g) / (np.sqrt(v / (1 - beta2**step)) + 1e-8)
+    np.testing.assert_allclose(p, 1 - moved, rtol=1e-12)
+
+
 # ---- what all of them promise ----
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_same_bits_on_any_number_of_threads(count):
@@ -171,6 +295,8 @@ def test_same_bits_on_any_number_of_threads(count):
         kernels.adam_step(params, m, v, None, grads, 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 7)
         kernels.sgd_step(params, m, grads, 0.1, 0.9, 0.0, 0.01, 1, 0, 0, 7)
         kernels.rmsprop_step(params, v, None, m, grads, 0.01, 0.9, 1e-8, 0.0, 0.9, 0)
+        for name, _, states, counts, scalars in ADAPTIVE:
+            getattr(kernels, name)(params, *(m, v)[:states], grads, *scalars, *([7] if counts else []))
         return b"".join(a.tobytes() for a in (*params, *m, *v))
 
     before = nncore.get_num_threads()
@@ -212,6 +338,7 @@ def test_centred_rmsprop_survives_a_variance_that_rounds_below_zero():
 def test_states_that_decay_end_at_zero(dtype):
     """Subnormal numbers would stay, as rounding holds them up, and are slow."""
     p, b, m, v, s, a, d = ([np.ones(37, dtype)] for _ in range(7))
+    adadelta, adamax, nadam, radam, lion = ([[np.ones(37, dtype)] for _ in range(2)] for _ in range(5))
     none = [np.zeros(37, dtype)]
     tiny = [np.full(37, np.finfo(dtype).tiny, dtype)]
     for grads in (tiny, none):
@@ -219,8 +346,13 @@ def test_states_that_decay_end_at_zero(dtype):
             kernels.sgd_step(p, b, grads, 0.1, 1e-5, 0.0, 0.0, 0, 0, 0, step)
             kernels.adam_step(p, m, v, None, grads, 0.1, 1e-5, 1e-5, 1e-8, 0.0, 0, 0, 0, step)
             kernels.rmsprop_step(p, s, a, d, grads, 0.1, 1e-5, 1e-8, 0.0, 1e-5, 0)
-        assert not any(square[0].any() for square in (v, s))  # that of `tiny`, too
-    assert not any(state[0].any() for state in (b, m, a, d))
+            kernels.adadelta_step(p, *adadelta, grads, 0.1, 1e-5, 1e-8, 0.0, 0)
+            kernels.adamax_step(p, *adamax, grads, 0.1, 1e-5, 1e-5, 1e-8, 0.0, 0, step)
+            kernels.nadam_step(p, *nadam, grads, 0.1, 1e-5, 1e-5, 1e-8, 0.0, 0.0, 0, 0, step)
+            kernels.radam_step(p, *radam, grads, 0.1, 1e-5, 1e-5, 1e-8, 0.0, 0, 0, step)
+            kernels.lion_step(p, lion[0], grads, 0.1, 1e-5, 1e-5, 0.0, 0)
+        assert not any(square[0].any() for square in (v, s, adadelta[0], nadam[1], radam[1]))  # that of `tiny`, too
+    assert not any(state[0].any() for state in (b, m, a, d, *adadelta, adamax[0], nadam[0], radam[0], lion[0]))
     assert np.isfinite(p[0]).all()
 
 
@@ -228,6 +360,14 @@ def test_nan_stays_in_its_element():
     p, m, v, g = (np.zeros(37, np.float32) for _ in range(4))
     g[5] = np.nan
     kernels.adam_step([p], [m], [v], None, [g], 0.01, 0.9, 0.999, 1e-8, 0.0, 0, 0, 0, 1)
+    assert np.isnan(p).nonzero()[0].tolist() == [5]
+
+
+@pytest.mark.parametrize(("name", "states", "counts", "scalars"), [(n, s, c, v) for n, _, s, c, v in ADAPTIVE])
+def test_nan_stays_in_its_element_of_the_others(name, states, counts, scalars):
+    p, *memory, g = (np.zeros(37, np.float32) for _ in range(states + 2))
+    g[5] = np.nan
+    getattr(kernels, name)([p], *([m] for m in memory), [g], *scalars, *([1] if counts else []))
     assert np.isnan(p).nonzero()[0].tolist() == [5]
 
 

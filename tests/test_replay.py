@@ -88,6 +88,12 @@ OPTIMIZERS = {
     "Adam": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
     "AdamW": lambda p: optim.AdamW(p, lr=0.01),
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
+    "Adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1, initial_accumulator_value=0.1),
+    "Adadelta": lambda p: optim.Adadelta(p, lr=1.0),
+    "Adamax": lambda p: optim.Adamax(p, lr=0.01),
+    "NAdam": lambda p: optim.NAdam(p, lr=0.01),
+    "RAdam": lambda p: optim.RAdam(p, lr=0.01, betas=(0.9, 0.95)),
+    "Lion": lambda p: optim.Lion(p, lr=0.01, weight_decay=0.1),
 }
 
 

@@ -1,9 +1,25 @@
 """nncore.optim: optimizers in PyTorch's words. A step is one kernel call for all parameters of a group."""
 
 from nncore.optim import lr_scheduler
+from nncore.optim.adagrad import Adadelta, Adagrad
 from nncore.optim.adam import Adam, AdamW
+from nncore.optim.adam_variants import Adamax, NAdam, RAdam
+from nncore.optim.lion import Lion
 from nncore.optim.optimizer import Optimizer
 from nncore.optim.rmsprop import RMSprop
 from nncore.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "lr_scheduler",
+]

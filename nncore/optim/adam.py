@@ -1,7 +1,7 @@
 """Adam and AdamW."""
 
 from nncore._core.kernels import KERNELS
-from nncore.optim.optimizer import Optimizer, check_not_negative
+from nncore.optim.optimizer import Optimizer, check_betas, check_not_negative
 
 _adam_step = KERNELS["adam_step"]
 
@@ -47,12 +47,9 @@ class Adam(Optimizer):
         decoupled_weight_decay=False,
     ):
         check_not_negative(learning_rate=lr, epsilon=eps, weight_decay=weight_decay)
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
         defaults = {
             "lr": lr,
-            "betas": tuple(betas),
+            "betas": check_betas(betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,

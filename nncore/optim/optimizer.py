@@ -149,7 +149,7 @@ class Optimizer:
         """Part the parameters of a group that have gradients by dtype and step count: each part is one kernel call.
 
         Yields (step, arrays, gradients, and for every name the arrays of that state); the step counts as done when
-        the next part is asked for. State that is not there starts as zeros in the memory layout of its parameter.
+        the next part is asked for. State that is not there starts as `_first` says, in the memory layout of its parameter.
         """
         batches, key, batch = {}, None, None
         for parameter in group["params"]:
@@ -164,7 +164,9 @@ class Optimizer:
                 step = memory.get("step", 1 if memory else 0) + 1
                 for name in names:
                     if name not in memory:
-                        memory[name] = Tensor(state(np.zeros_like(array, subok=False)))
+                        first = self._first(group, name)
+                        new = np.full_like(array, first, subok=False) if first else np.zeros_like(array, subok=False)
+                        memory[name] = Tensor(state(new))
             if key != (array.dtype, step):  # seldom: hashing a dtype costs more than all the rest
                 key = array.dtype, step
                 batch = batches.setdefault(key, ([], [], [], []))
@@ -184,6 +186,10 @@ class Optimizer:
             if names:
                 for memory in memories:
                     memory["step"] = step
+
+    def _first(self, group, name):
+        """What the elements of a new state are."""
+        return 0
 
     # ---- state ----
     def state_dict(self):
@@ -270,3 +276,11 @@ def check_not_negative(**options):
         if not value >= 0.0:
             what = "learning rate" if name == "learning_rate" else f"{name} value"
             raise ValueError(f"Invalid {what}: {value}")
+
+
+def check_betas(betas):
+    """Two numbers in [0, 1) as a tuple."""
+    for i, beta in enumerate(betas):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+    return tuple(betas)
