@@ -134,6 +134,7 @@ static void read_kernels_def(void) {
 #define NN_SIZE(name) {#name, NN_FIELD_SIZE, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_COUNT(name) {#name, NN_FIELD_COUNT, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_SIZES(name) {#name, NN_FIELD_SIZES, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
+#define NN_FUSED(type, name) {#name, NN_FIELD_FUSED, 0, 0, offsetof(row, name), NULL, 0, 0, {0}},
 #define NN_KERNEL(types, kernel, check, work, doc, ...)                                                                \
     {                                                                                                                  \
         typedef nn_##kernel##_args row;                                                                                \

@@ -5,14 +5,17 @@
  *           whose kernel refuses values (labels, rows) is checked again, before any record of the step has run where
  *           the values were there before the step, else at its place.
  * Parallel: the program is itself a kernel of one team, so threads are woken once for all steps. A record is shared by
- *           the team or belongs to rank 0; `wait` marks the records that need what another rank wrote before.
+ *           the team, or every rank takes its rows of the batch through it alone, or it belongs to rank 0; `wait` marks
+ *           the records that need what another rank wrote before.
  * Numerics: those of the kernels. What changes from step to step (step count, position of the random numbers, cursor
  *           of the batch) is an integer in a block that moves by a fixed stride.
  * Source:   CUDA graphs (capture, instantiate, launch) for the idea.
  */
-#include <time.h>
+#include "program.h"
 
-#include "nncore.h"
+#include <math.h>
+#include <string.h>
+#include <time.h>
 
 typedef struct {
     nn_program *program;
@@ -40,6 +43,30 @@ static bool begin_step(nn_program *p, int64_t step) {
     return true;
 }
 
+enum { ARGS = 1024 }; /* bytes; every argument block fits */
+
+/* This rank's rows, with a block of its own. */
+static void run_rows(const nn_record *record, const nn_team *team, int rank) {
+    const nn_team alone = {1, nn_scratch(team, rank)};
+    int64_t begin, end;
+    nn_share(record->rows, 1, team, rank, &begin, &end);
+    if (begin == end) return;
+    _Alignas(16) unsigned char args[ARGS];
+    memcpy(args, record->args, record->size);
+    for (int i = 0; i < record->part_count; i++) {
+        const nn_part *part = &record->parts[i];
+        if (part->pointer)
+            *(unsigned char **)(args + part->offset) += begin * part->per_row;
+        else
+            *(int64_t *)(args + part->offset) = (end - begin) * part->per_row;
+    }
+    record->fn(args, &alone, 0);
+}
+
+static bool is_finite(const void *number, int dtype) {
+    return isfinite(dtype == NN_f32 ? (double)*(const float *)number : *(const double *)number);
+}
+
 static void replay(const void *args, const nn_team *team, int rank) {
     run *r = (run *)args;
     nn_program *p = r->program;
@@ -60,14 +87,17 @@ static void replay(const void *args, const nn_team *team, int rank) {
                 nn_barrier(team);
                 if (r->stop) return;
             }
-            if (record->shared)
+            if (record->rows && team->size > 1)
+                run_rows(record, team, rank);
+            else if (record->shared)
                 record->fn(record->args, team, rank);
             else if (rank == 0)
                 record->fn(record->args, &alone, 0);
         }
         if (rank == 0) {
             r->done++;
-            r->stop = end > 0 && now() >= end;
+            if (p->watched && !is_finite(p->watched, p->watched_dtype)) p->finite = false;
+            r->stop = !p->finite || (end > 0 && now() >= end);
         }
         nn_barrier(team);
         if (r->stop) return;
@@ -77,6 +107,7 @@ static void replay(const void *args, const nn_team *team, int rank) {
 int64_t nn_program_run(nn_program *program, int64_t first, int64_t steps, double seconds) {
     run r = {program, first, steps, seconds, 0, false};
     program->failed = -1;
+    program->finite = true;
     if (!nn_run(replay, &r, program->work)) program->failed = program->count;
     return r.done;
 }

@@ -9,6 +9,7 @@ import numpy as np
 from nncore._core import plan
 from nncore._core.capture import Capture, CaptureError, Same, is_capturing
 from nncore._core.entry import Entry, Plan, Step, Turn, flatten, form_of
+from nncore._core.passes import PASSES
 from nncore._core.program import Program
 from nncore._core.tape import is_grad_enabled
 from nncore._core.tensor import TensorBase, wrap_array
@@ -30,7 +31,7 @@ class Captured(Step):
         program: the Program.
     """
 
-    def __init__(self, fn, inputs, cursors=(), passes=plan.PASSES, undo=None, turn=None):
+    def __init__(self, fn, inputs, cursors=(), passes=PASSES, undo=None, turn=None):
         self.undo, self.turn = undo, turn or Turn()
         capture = Capture()
         with capture:

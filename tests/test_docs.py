@@ -21,10 +21,11 @@ NEEDS_MATPLOTLIB = re.compile(r"\bviz\.|matplotlib|\.plot\(")
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    state = nncore.get_rng_state()
+    state, threads = nncore.get_rng_state(), nncore.get_num_threads()
     nncore.manual_seed(0)
     yield
     nncore.set_rng_state(state)
+    nncore.set_num_threads(threads)
 
 
 def run(test):

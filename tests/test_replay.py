@@ -9,7 +9,6 @@ from nncore._core.capture import CaptureError
 import nncore
 import nncore.nn.functional as F
 from nncore import nn, optim
-from nncore._core import plan
 
 STEPS = 5
 
@@ -484,54 +483,6 @@ def test_a_state_that_is_loaded_again_and_again_is_used():
             step(x, y)
         results.append(model.weight.array.tobytes())
     assert results[0] == results[1]
-
-
-# ---- passes ----
-def captured_records(fn, *arrays):
-    from nncore.compiled import Captured
-
-    return Captured(lambda: fn(*map(nncore.Tensor, arrays)), arrays, passes=()).program.records
-
-
-def test_remove_dead_keeps_what_is_read():
-    def fn(x):
-        x.exp()
-        return x.sigmoid() + 1
-
-    records = plan.remove_dead(captured_records(fn, images(3)))
-    assert [record.fused for record in records] == [["sigmoid_forward"], ["add"]]
-
-
-def test_fuse_activations_needs_a_private_product():
-    weight = nncore.tensor(images(4, 3))
-    with nncore.no_grad():
-        fused = plan.fuse_activations(captured_records(lambda x: F.linear(x, weight).relu(), images(2, 3)))
-        assert [record.fused for record in fused] == [["linear_forward", "relu_forward"]]
-
-        def both(x):
-            y = F.linear(x, weight)
-            return y, y.relu()
-
-        assert len(plan.fuse_activations(captured_records(both, images(2, 3)))) == 2
-
-
-def test_lay_out_keeps_living_buffers_apart():
-    def fn(x):
-        a = x.exp()
-        b = a.sin()
-        return a + b * a
-
-    records = captured_records(fn, images(100))
-    plan.lay_out(records)
-    living = {}
-    for i, record in enumerate(records):
-        for o in record.operands:
-            if o.buffer.kind == "temporary":
-                living.setdefault(o.buffer, []).append(i)
-    spans = [(min(at), max(at), b.place, b.place + b.nbytes) for b, at in living.items()]
-    for i, (first, last, low, high) in enumerate(spans):
-        for other_first, other_last, other_low, other_high in spans[:i]:
-            assert last < other_first or other_last < first or high <= other_low or other_high <= low
 
 
 # ---- fit, freeze ----

@@ -1,4 +1,4 @@
-/* Batch norm: y = xhat * weight + bias, xhat = (x - mean) * rstd, rstd = 1 / sqrt(var + eps), per channel.
+/* Batch norm: y = epilogue(xhat * weight + bias), xhat = (x - mean) * rstd, rstd = 1 / sqrt(var + eps), per channel.
  *   dx = rstd * weight * (dy - mean(dy) - xhat * mean(dy * xhat)), the means over the rows; with fixed mean and rstd
  *   (training = 0) dx = rstd * weight * dy;  dweight = sum dy * xhat;  dbias = sum dy.
  *
@@ -12,6 +12,7 @@
  * Source: Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167 (2015); Chan, Golub and LeVeque, "Updating
  * Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
  */
+#include "epilogue.h"
 #include "row_terms.h"
 
 /* ---- forward ---- */
@@ -79,27 +80,24 @@ NN_INLINE void update_running(real *running, double momentum, real batch) {
     *running = (real)(1 - momentum) * *running + (real)momentum * batch;
 }
 
-/* The columns of a normalisation; `x` and `y` are one row of them. */
-typedef struct {
-    const real *mean, *rstd, *weight, *bias;
-} normalisation;
-
-NN_INLINE void normalise(const normalisation *c, const real *x, real *y, int64_t i, int64_t n) {
-    vec v = (row_load(x + i, n) - row_load(c->mean + i, n)) * row_load(c->rstd + i, n);
-    if (c->weight) v *= row_load(c->weight + i, n);
-    if (c->bias) v += row_load(c->bias + i, n);
-    row_store(y + i, v, n);
+NN_INLINE void normalise(const nn_normalisation *c, const real *x, real *y, int64_t i, int64_t n) {
+    row_store(y + i, nn_normalise(c, row_load(x + i, n), row_load(c->rstd + i, n), i, n), n);
 }
 
-/* y of this rank's rows, `width` columns of `cols` */
-static void normalise_rows(const normalisation *c, const real *x, real *y, int64_t rows, int64_t cols, int64_t width,
-                           const nn_team *team, int rank) {
+/* y of this rank's rows, `width` columns of `cols`, and what comes after while a block of them is in the cache */
+static void normalise_rows(const nn_normalisation *c, const nn_epilogue *after, const real *x, real *y, int64_t rows,
+                           int64_t cols, int64_t width, const nn_team *team, int rank) {
+    const int64_t block = NN_CHUNK / width + 1;
     int64_t row, end;
     nn_share(rows, 1, team, rank, &row, &end);
-    for (; row < end; row++) {
-        int64_t i = 0;
-        for (; i + NN_WIDTH <= width; i += NN_WIDTH) normalise(c, x + row * cols, y + row * cols, i, NN_WIDTH);
-        if (i < width) normalise(c, x + row * cols, y + row * cols, i, width - i);
+    while (row < end) {
+        const int64_t first = row, last = end - row < block ? end : row + block;
+        for (; row < last; row++) {
+            int64_t i = 0;
+            for (; i + NN_WIDTH <= width; i += NN_WIDTH) normalise(c, x + row * cols, y + row * cols, i, NN_WIDTH);
+            if (i < width) normalise(c, x + row * cols, y + row * cols, i, width - i);
+        }
+        if (nn_has_epilogue(after)) nn_finish_rows(after, y + first * cols, last - first, width, cols, 0);
     }
 }
 
@@ -127,20 +125,23 @@ NN_DEFINE(batch_norm_forward) {
         }
         nn_barrier(team);
     }
-    const normalisation columns = {mean, rstd, a->weight, a->bias};
-    normalise_rows(&columns, a->x, a->y, a->rows, a->C, a->C, team, rank);
+    const nn_normalisation columns = {mean, rstd, a->weight, a->bias};
+    const nn_epilogue after = {.c = a->y, .addend = a->addend, .activation = a->activation};
+    normalise_rows(&columns, &after, a->x, a->y, a->rows, a->C, a->C, team, rank);
 }
 
 NN_DEFINE(batch_norm_inference) {
     const nn_batch_norm_inference_args *a = args;
     const real *variance = a->running_var, *weight = a->weight, *bias = a->bias;
+    const nn_epilogue after = {.c = a->y, .addend = a->addend, .activation = a->activation};
     real *rstd = nn_scratch(team, rank);
     for (int64_t left = 0; left < a->C; left += NN_PANEL) {
         const int64_t width = a->C - left < NN_PANEL ? a->C - left : NN_PANEL;
         for (int64_t i = 0; i < width; i++) rstd[i] = 1 / V_LIBM(sqrt)(variance[left + i] + (real)a->eps);
-        const normalisation columns = {(const real *)a->running_mean + left, rstd, weight ? weight + left : NULL,
-                                       bias ? bias + left : NULL};
-        normalise_rows(&columns, (const real *)a->x + left, (real *)a->y + left, a->rows, a->C, width, team, rank);
+        const nn_normalisation columns = {(const real *)a->running_mean + left, rstd, weight ? weight + left : NULL,
+                                          bias ? bias + left : NULL};
+        normalise_rows(&columns, &after, (const real *)a->x + left, (real *)a->y + left, a->rows, a->C, width, team,
+                       rank);
     }
 }
 

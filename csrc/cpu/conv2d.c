@@ -1,4 +1,4 @@
-/* conv2d: y[n,o,oh,ow] = activation(bias[o] + sum over kh, kw, i of x[n,i,h,w] weight[o,i,kh,kw])
+/* conv2d: y[n,o,oh,ow] = epilogue(bias[o] + sum over kh, kw, i of x[n,i,h,w] weight[o,i,kh,kw])
  *         with h = oh * stride_h - padding_h + kh * dilation_h, w alike
  *
  * Shapes: x (N, C, H, W), y (N, O, OH, OW), channels-last in memory; weight (O, I, KH, KW), in memory KH KW I O with
@@ -55,6 +55,16 @@ static void pack_weight(real *panel, const void *source, int64_t first, int64_t 
         }
 }
 
+/* The epilogue of a group whose first channel is `column`. */
+static nn_epilogue from_column(const nn_epilogue *e, int64_t column) {
+    nn_epilogue part = *e;
+    if (e->norm.mean) part.norm.mean += column;
+    if (e->variance) part.variance += column;
+    if (e->norm.weight) part.norm.weight += column;
+    if (e->norm.bias) part.norm.bias += column;
+    return part;
+}
+
 /* A patch is a pixel: the image is its own matrix. */
 static bool is_pointwise(const nn_conv2d_forward_args *a) {
     return a->KH == 1 && a->KW == 1 && a->stride_h == 1 && a->stride_w == 1 && a->padding_h == 0 && a->padding_w == 0;
@@ -78,7 +88,8 @@ static patches patches_of_x(const nn_conv2d_forward_args *a, int64_t group) {
                      .dilation_w = a->dilation_w};
 }
 
-static void pointwise_forward(const nn_conv2d_forward_args *a, int64_t group, const nn_team *team, int rank) {
+static void pointwise_forward(const nn_conv2d_forward_args *a, int64_t group, const nn_epilogue *after,
+                              const nn_team *team, int rank) {
     const int64_t group_O = a->O / a->groups, first_o = group * group_O;
     const nn_matrix x = {(const real *)a->x + group * a->I, a->C, 1};
     const nn_matrix weight = {(const real *)a->weight + first_o, a->O, 1};
@@ -90,22 +101,29 @@ static void pointwise_forward(const nn_conv2d_forward_args *a, int64_t group, co
                              .a = &x,
                              .b = &weight,
                              .bias = a->bias ? (const real *)a->bias + first_o : NULL,
-                             .activation = (int)a->activation};
+                             .after = after};
     NN_FN(gemm)(&product, team, rank);
 }
 
 NN_DEFINE(conv2d_forward) {
     const nn_conv2d_forward_args *a = args;
+    const nn_epilogue whole = {.c = a->y,
+                               .norm = {.mean = a->mean, .weight = a->scale, .bias = a->shift},
+                               .variance = a->variance,
+                               .eps = a->eps,
+                               .addend = a->addend,
+                               .activation = a->activation};
     if (nn_is_depthwise(a)) {
-        NN_FN(depthwise_forward)(a, team, rank);
+        NN_FN(depthwise_forward)(a, nn_has_epilogue(&whole) ? &whole : NULL, team, rank);
         return;
     }
     for (int64_t group = 0; group < a->groups; group++) {
+        const int64_t group_O = a->O / a->groups, first_o = group * group_O;
+        const nn_epilogue part = from_column(&whole, first_o), *after = nn_has_epilogue(&whole) ? &part : NULL;
         if (is_pointwise(a)) {
-            pointwise_forward(a, group, team, rank);
+            pointwise_forward(a, group, after, team, rank);
             continue;
         }
-        const int64_t group_O = a->O / a->groups, first_o = group * group_O;
         const weight_rows weight = {(const real *)a->weight + first_o, a->O};
         const nn_convolution product = {.x = patches_of_x(a, group),
                                         .images = a->N,
@@ -117,7 +135,7 @@ NN_DEFINE(conv2d_forward) {
                                         .y_row = a->OW * a->O,
                                         .y_pixel = a->O,
                                         .bias = a->bias ? (const real *)a->bias + first_o : NULL,
-                                        .activation = a->activation};
+                                        .after = after};
         NN_FN(convolve)(&product, team, rank);
     }
 }
@@ -146,7 +164,8 @@ static nn_conv2d_forward_args forward_of(const nn_conv2d_backward_args *a) {
 }
 
 /* dx of a pointwise convolution: dy times the transposed weights. */
-static void pointwise_dx(const nn_conv2d_backward_args *a, int64_t group, const nn_team *team, int rank) {
+static void pointwise_dx(const nn_conv2d_backward_args *a, int64_t group, const nn_epilogue *after, const nn_team *team,
+                         int rank) {
     const int64_t group_O = a->O / a->groups, first_o = group * group_O;
     const nn_matrix dy = {(const real *)a->dy + first_o, a->O, 1};
     const nn_matrix weight = {(const real *)a->weight + first_o, 1, a->O};
@@ -156,13 +175,14 @@ static void pointwise_dx(const nn_conv2d_backward_args *a, int64_t group, const 
                              .N = a->I,
                              .K = group_O,
                              .a = &dy,
-                             .b = &weight};
+                             .b = &weight,
+                             .after = after};
     NN_FN(gemm)(&product, team, rank);
 }
 
 /* dx at the pixels of one phase: patches of dy times the taps that meet them. */
 static void phase_dx(const nn_conv2d_backward_args *a, int64_t group, int64_t phase_h, int64_t phase_w,
-                     const nn_team *team, int rank) {
+                     const nn_epilogue *after, const nn_team *team, int rank) {
     const int64_t group_O = a->O / a->groups, first_o = group * group_O;
     const phase_taps h = taps_of_phase(phase_h, a->stride_h, a->padding_h, a->dilation_h, a->KH, a->H);
     const phase_taps w = taps_of_phase(phase_w, a->stride_w, a->padding_w, a->dilation_w, a->KW, a->W);
@@ -191,6 +211,7 @@ static void phase_dx(const nn_conv2d_backward_args *a, int64_t group, int64_t ph
         .y_image = a->H * a->W * a->C,
         .y_row = a->stride_h * a->W * a->C,
         .y_pixel = a->stride_w * a->C,
+        .after = after,
     };
     NN_FN(convolve)(&product, team, rank);
 }
@@ -239,14 +260,17 @@ NN_DEFINE(conv2d_backward) {
     const int64_t room = (NN_SCRATCH - NN_CONVOLVE_SCRATCH) / (int64_t)sizeof(real);
     const bool depthwise = nn_is_depthwise(&forward), pointwise = is_pointwise(&forward);
 
-    if (a->dx && depthwise) NN_FN(depthwise_dx)(a, team, rank);
+    const nn_epilogue whole = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
+    const nn_epilogue *after = nn_has_epilogue(&whole) ? &whole : NULL;
+
+    if (a->dx && depthwise) NN_FN(depthwise_dx)(a, after, team, rank);
     for (int64_t group = 0; a->dx && !depthwise && group < a->groups; group++) {
         if (pointwise) {
-            pointwise_dx(a, group, team, rank);
+            pointwise_dx(a, group, after, team, rank);
             continue;
         }
         for (int64_t h = 0; h < a->stride_h && h < a->H; h++)
-            for (int64_t w = 0; w < a->stride_w && w < a->W; w++) phase_dx(a, group, h, w, team, rank);
+            for (int64_t w = 0; w < a->stride_w && w < a->W; w++) phase_dx(a, group, h, w, after, team, rank);
     }
 
     /* few weights make few tiles: the chunks of pixels are then what the ranks share */

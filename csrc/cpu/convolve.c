@@ -1,4 +1,4 @@
-/* convolve: Y = activation(patches B + bias). correlate: D = patches^T dY.
+/* convolve: Y = epilogue(patches B + bias). correlate: D = patches^T dY.
  *
  * Shapes: patches (images * PH * PW, KH * KW * C), B (KH * KW * C, columns); Y an image, its pixels of unit stride;
  *   dY (images * PH * PW, columns), D (KH * KW * C, columns).
@@ -17,7 +17,6 @@
  */
 #include "convolve.h"
 
-#include "activation.h"
 #include "convolve_tile.h"
 #include "patches.h"
 #include "planar.h"
@@ -114,7 +113,7 @@ static void multiply_lines(const nn_convolution *c, const lines *l, tile_args *t
             for (int64_t i = 0; i < at->count; i += height) {
                 const int64_t rows = smaller(height, at->count - i);
                 tiles[rows][t->columns > NN_WIDTH](t);
-                if (last) nn_activate_rows(t->c, rows, t->columns, t->c_row, c->activation);
+                if (last && c->after) nn_finish_rows(c->after, t->c, rows, t->columns, t->c_row, column);
                 t->a += height * t->a_row;
                 t->c += height * t->c_row;
             }

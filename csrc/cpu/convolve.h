@@ -14,7 +14,7 @@ typedef struct {
     int64_t start_h, start_w, step_h, step_w, dilation_h, dilation_w;
 } patches;
 
-/* Y[row (n, ph, pw) of x][o] = activation(sum over k of x[row][k] b[k][o] + bias[o]), where Y is an image itself. */
+/* Y[row (n, ph, pw) of x][o] = epilogue(sum over k of x[row][k] b[k][o] + bias[o]), where Y is an image itself. */
 typedef struct {
     patches x;
     int64_t images, columns;
@@ -23,7 +23,7 @@ typedef struct {
     real *y;
     int64_t y_image, y_row, y_pixel; /* elements from image to image, row to row, pixel to pixel */
     const real *bias;                /* `columns` values, or NULL */
-    int64_t activation;              /* NN_ACT_... */
+    const nn_epilogue *after;        /* or NULL */
 } nn_convolution;
 
 /* Every rank computes its share of Y; there is no barrier inside. Order of the sum: as gemm. */

@@ -1,4 +1,4 @@
-/* Depthwise convolution: y[n,c,oh,ow] = activation(bias[c] + sum over kh, kw of x[n,c,h,w] weight[c,0,kh,kw])
+/* Depthwise convolution: y[n,c,oh,ow] = epilogue(bias[c] + sum over kh, kw of x[n,c,h,w] weight[c,0,kh,kw])
  *         with h = oh * stride_h - padding_h + kh * dilation_h, w alike
  *
  * Shapes: as conv2d with groups = C = O; everything channels-last, so that a register holds channels of one pixel.
@@ -7,7 +7,6 @@
  *   NN_KC; all are chains of fused multiply-adds from zero. Taps in the padding are left out.
  * Source: XNNPACK's dwconv: several outputs of a row at once, so that a weight is loaded for all of them.
  */
-#include "activation.h"
 #include "column_sum.h"
 #include "depthwise.h"
 #include "row.h"
@@ -107,7 +106,8 @@ static void filter_row(const filter *f, int64_t outputs, real *y, int64_t y_step
     for (; i < outputs; i++) filter_outputs(f, 1, i, nn_taps_inside(&f->along, i), 0, y + i * y_step, y_step);
 }
 
-void NN_FN(depthwise_forward)(const nn_conv2d_forward_args *a, const nn_team *team, int rank) {
+void NN_FN(depthwise_forward)(const nn_conv2d_forward_args *a, const nn_epilogue *after, const nn_team *team,
+                              int rank) {
     const nn_windows down = {-a->padding_h, a->stride_h, a->dilation_h, a->KH, a->H};
     filter f = {.along = {-a->padding_w, a->stride_w, a->dilation_w, a->KW, a->W},
                 .tap_step = a->C,
@@ -126,11 +126,11 @@ void NN_FN(depthwise_forward)(const nn_conv2d_forward_args *a, const nn_team *te
         }
         real *y = (real *)a->y + row * a->OW * a->C;
         filter_row(&f, a->OW, y, a->C);
-        nn_activate(y, a->OW * a->C, a->activation);
+        if (after) nn_finish_rows(after, y, a->OW, a->C, a->C, 0);
     }
 }
 
-void NN_FN(depthwise_dx)(const nn_conv2d_backward_args *a, const nn_team *team, int rank) {
+void NN_FN(depthwise_dx)(const nn_conv2d_backward_args *a, const nn_epilogue *after, const nn_team *team, int rank) {
     filter f = {.C = a->C};
     int64_t row, end;
     nn_share(a->N * a->H, 1, team, rank, &row, &end);
@@ -152,6 +152,7 @@ void NN_FN(depthwise_dx)(const nn_conv2d_backward_args *a, const nn_team *team, 
             }
             filter_row(&f, taps_w.pixels, (real *)a->dx + (row * a->W + phase) * a->C, a->stride_w * a->C);
         }
+        if (after) nn_finish_rows(after, (real *)a->dx + row * a->W * a->C, a->W, a->C, a->C, 0);
     }
 }
 

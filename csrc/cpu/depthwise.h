@@ -2,7 +2,7 @@
 #ifndef NN_DEPTHWISE_H
 #define NN_DEPTHWISE_H
 
-#include "cpu.h"
+#include "epilogue.h"
 
 /* Whether the functions below take this convolution. */
 NN_INLINE bool nn_is_depthwise(const nn_conv2d_forward_args *a) {
@@ -12,8 +12,8 @@ NN_INLINE bool nn_is_depthwise(const nn_conv2d_forward_args *a) {
 }
 
 /* Every rank of the team calls them. */
-void NN_FN(depthwise_forward)(const nn_conv2d_forward_args *a, const nn_team *team, int rank);
-void NN_FN(depthwise_dx)(const nn_conv2d_backward_args *a, const nn_team *team, int rank);
+void NN_FN(depthwise_forward)(const nn_conv2d_forward_args *a, const nn_epilogue *after, const nn_team *team, int rank);
+void NN_FN(depthwise_dx)(const nn_conv2d_backward_args *a, const nn_epilogue *after, const nn_team *team, int rank);
 void NN_FN(depthwise_dweight)(const nn_conv2d_backward_args *a, const nn_team *team, int rank);
 
 #endif

@@ -1,9 +1,9 @@
-/* gemm: C = activation(A B + bias).
+/* gemm: C = epilogue(A B + bias).
  *
  * Shapes: A (M, K), B (K, N), C (M, N) with rows of unit stride, bias (N,).
  * Parallel: C is cut into a grid of rectangles, one per rank, each computed alone.
  * Numerics: c = sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at
- *   zero; then + bias; then the activation. Tiles, blocks, packing and the grid change none of it.
+ *   zero; then + bias; then the epilogue. Tiles, blocks, packing and the grid change none of it.
  * Source: Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008; loops as
  *   in Van Zee & van de Geijn, "BLIS", ACM TOMS 41(3), 2015, but B is packed a panel at a time, as it is used.
  *
@@ -14,7 +14,6 @@
  */
 #include "gemm.h"
 
-#include "activation.h"
 #include "thin.h"
 #include "transpose.h"
 
@@ -297,7 +296,7 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
             else if (!g->pack_b && i <= height)
                 fetch_panel(&t, g, i / height, k, column, columns, j + NN_NR);
             tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
-            if (last) nn_activate_rows(t.c, tile_rows, t.columns, g->row_stride, g->activation);
+            if (last && g->after) nn_finish_rows(g->after, t.c, tile_rows, t.columns, g->row_stride, at);
         }
     }
 }
@@ -307,7 +306,7 @@ static void multiply_nothing(const nn_gemm *g, int64_t row, int64_t row_end, int
     for (; row < row_end; row++) {
         real *c = g->c + row * g->row_stride;
         for (int64_t j = column; j < column_end; j++) c[j] = g->bias ? 0 + g->bias[j] : 0;
-        nn_activate(c + column, column_end - column, g->activation);
+        if (g->after) nn_finish_rows(g->after, c + column, 1, column_end - column, g->row_stride, column);
     }
 }
 

@@ -1,4 +1,4 @@
-/* gemm: C = activation(A B + bias), the one matrix product under matmul, linear and conv2d.
+/* gemm: C = epilogue(A B + bias), the one matrix product under matmul, linear and conv2d.
  *
  * An operand is either a strided matrix, which gemm reads in place or packs as the shape asks, or whatever a
  * packer of the caller's can write down panel by panel (an image seen as a matrix of patches).
@@ -6,7 +6,7 @@
 #ifndef NN_GEMM_H
 #define NN_GEMM_H
 
-#include "simd.h"
+#include "epilogue.h"
 
 /* The register tile: NN_MR rows of A by NN_NR columns of B. The accumulators, one row of B and one element of A
  * are all the registers there are; on NEON a whole column of A, which compilers load ahead of the products.
@@ -46,7 +46,7 @@ typedef struct {
     nn_pack pack_b; /* NULL: b is an nn_matrix, K x N */
     const void *b;
     const real *bias; /* N values, or NULL */
-    int activation;   /* NN_ACT_... */
+    const nn_epilogue *after;
 } nn_gemm;
 
 /* The scratch memory that gemm may use, from the start of each rank's; the rest is the caller's. */
@@ -54,7 +54,7 @@ typedef struct {
 
 /* Every rank computes its own share of C with its own scratch; there is no barrier inside. Each element is the
  * sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at zero; then the
- * bias is added, then the activation applied. K = 0 gives activation(0 + bias). */
+ * bias is added, then the epilogue applied, if any. K = 0 gives the epilogue of 0 + bias. */
 void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank);
 
 #endif

@@ -1,5 +1,6 @@
 /* matmul:  y[b] = a[b] b[b]
- * linear:  y = activation(x weight^T + bias);  dx = dy weight, dweight = dy^T x, dbias = column sums of dy.
+ * linear:  y = activation(x weight^T + bias + addend);  dx = (dy weight + addend) gate', dweight = dy^T x, dbias =
+ * column sums of dy.
  *
  * Shapes: a (batch, M, K), b (batch, K, N), y (batch, M, N); x (M, K), weight (N, K), bias (N,), y (M, N). a, b,
  *   weight and dweight may have any strides; weight is best stored as (K, N), its columns then are read in order.
@@ -13,7 +14,7 @@
 NN_DEFINE(matmul) {
     const nn_matmul_args *p = args;
     const int64_t *a_stride = p->a.stride, *b_stride = p->b.stride;
-    nn_gemm g = {.row_stride = p->N, .M = p->M, .N = p->N, .K = p->K, .activation = NN_ACT_NONE};
+    nn_gemm g = {.row_stride = p->N, .M = p->M, .N = p->N, .K = p->K};
     nn_matrix a = {p->a.data, a_stride[1], a_stride[2]}, b = {p->b.data, b_stride[1], b_stride[2]};
     int64_t batch = p->batch;
     g.a = &a;
@@ -46,6 +47,7 @@ NN_DEFINE(linear_forward) {
     const nn_linear_forward_args *p = args;
     const nn_matrix x = {p->x, p->K, 1};
     const nn_matrix weight = {p->weight.data, p->weight.stride[1], p->weight.stride[0]}; /* transposed: (K, N) */
+    const nn_epilogue after = {.c = p->y, .addend = p->addend, .activation = p->activation};
     const nn_gemm g = {.c = p->y,
                        .row_stride = p->N,
                        .M = p->M,
@@ -54,7 +56,7 @@ NN_DEFINE(linear_forward) {
                        .a = &x,
                        .b = &weight,
                        .bias = p->bias,
-                       .activation = (int)p->activation};
+                       .after = nn_has_epilogue(&after) ? &after : NULL};
     NN_FN(gemm)(&g, team, rank);
 }
 
@@ -64,14 +66,7 @@ static void weight_gradient(const nn_linear_backward_args *p, const nn_team *tea
     const int64_t row_stride = p->dweight.stride[0], column_stride = p->dweight.stride[1];
     const nn_matrix dy_t = {p->dy, 1, p->N}, x_t = {p->x, 1, p->K};
     nn_matrix dy = {p->dy, p->N, 1}, x = {p->x, p->K, 1};
-    nn_gemm g = {.c = dweight,
-                 .row_stride = row_stride,
-                 .M = p->N,
-                 .N = p->K,
-                 .K = p->M,
-                 .a = &dy_t,
-                 .b = &x,
-                 .activation = NN_ACT_NONE};
+    nn_gemm g = {.c = dweight, .row_stride = row_stride, .M = p->N, .N = p->K, .K = p->M, .a = &dy_t, .b = &x};
     if (column_stride == 1 || p->K == 1) {
         NN_FN(gemm)(&g, team, rank);
     } else if (row_stride == 1 || p->N == 1) {
@@ -90,6 +85,7 @@ static void weight_gradient(const nn_linear_backward_args *p, const nn_team *tea
 NN_DEFINE(linear_backward) {
     const nn_linear_backward_args *p = args;
     if (p->dx) {
+        const nn_epilogue after = {.c = p->dx, .addend = p->addend, .gate = p->gate, .gated = p->gated};
         const nn_matrix dy = {p->dy, p->N, 1};
         const nn_matrix weight = {p->weight.data, p->weight.stride[0], p->weight.stride[1]};
         const nn_gemm g = {.c = p->dx,
@@ -99,7 +95,7 @@ NN_DEFINE(linear_backward) {
                            .K = p->N,
                            .a = &dy,
                            .b = &weight,
-                           .activation = NN_ACT_NONE};
+                           .after = nn_has_epilogue(&after) ? &after : NULL};
         NN_FN(gemm)(&g, team, rank);
     }
     if (p->dweight.data) weight_gradient(p, team, rank);

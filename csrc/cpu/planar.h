@@ -10,7 +10,6 @@
 #ifndef NN_PLANAR_H
 #define NN_PLANAR_H
 
-#include "activation.h"
 #include "column_sum.h"
 #include "convolve.h"
 #include "transpose.h"
@@ -123,11 +122,8 @@ static plane_shape planar_shape(const nn_convolution *c, int64_t room) {
 /* Sums of pixels first .. first + count of a block of rows go to y. */
 static void planar_store(const nn_convolution *c, real sums[][PLANAR_VECS * NN_WIDTH], int64_t width, int64_t first,
                          int64_t count, real *y) {
-    for (int64_t o = 0; o < c->columns; o++) {
-        if (c->bias)
-            for (int64_t i = 0; i < count; i++) sums[o][i] += c->bias[o];
-        nn_activate(sums[o], count, c->activation);
-    }
+    for (int64_t o = 0; o < c->columns && c->bias; o++)
+        for (int64_t i = 0; i < count; i++) sums[o][i] += c->bias[o];
     for (int64_t i = 0; i < count;) {
         const int64_t pw = (first + i) % width, left = width - pw < count - i ? width - pw : count - i;
         real *to = y + (first + i) / width * c->y_row + pw * c->y_pixel;
@@ -177,6 +173,8 @@ static void planar_convolve(const nn_convolution *c, plane_shape s, int64_t firs
             }
             planar_store(c, total, s.width, pixel, pixels - pixel < step ? pixels - pixel : step, y);
         }
+        for (int64_t row = 0; c->after && row < rows; row++)
+            nn_finish_rows(c->after, y + row * c->y_row, p->PW, c->columns, c->y_pixel, 0);
     }
 }
 

@@ -10,7 +10,6 @@
 #ifndef NN_THIN_H
 #define NN_THIN_H
 
-#include "activation.h"
 #include "gemm.h"
 #include "transpose.h"
 
@@ -26,7 +25,6 @@ typedef struct {
     int64_t bias_row, bias_column;
     int m;
     int64_t n, K;
-    int activation;
 } thin_args;
 
 NN_INLINE const real *element(nn_matrix a, int64_t i, int64_t j) {
@@ -192,7 +190,6 @@ static void thin_block(const thin_args *t, int64_t column, int64_t columns, real
             for (int64_t j = 0; j < columns; j++) total[j] += bias[j];
         else if (bias)
             for (int64_t j = 0; j < columns; j++) total[j] += *bias;
-        nn_activate(total, columns, t->activation);
         if (t->c_column == 1)
             memcpy(c, total, (size_t)columns * sizeof(real));
         else
@@ -212,8 +209,7 @@ static void thin_gemm(const nn_gemm *g, int64_t row, int64_t rows, int64_t colum
                    .bias_column = 1,
                    .m = (int)rows,
                    .n = columns,
-                   .K = g->K,
-                   .activation = g->activation};
+                   .K = g->K};
     if (rows > NN_THIN) {
         const nn_matrix a_t = {t.a.data, a->column_stride, a->row_stride};
         t.a = (nn_matrix){t.b.data, b->column_stride, b->row_stride};
@@ -229,6 +225,7 @@ static void thin_gemm(const nn_gemm *g, int64_t row, int64_t rows, int64_t colum
     const bool along_columns = t.b.row_stride == 1 && t.b.column_stride != 1 && t.K > NN_KC;
     const int64_t step = along_columns ? TURNED : THIN_COLUMNS;
     for (int64_t j = 0; j < t.n; j += step) thin_block(&t, j, t.n - j < step ? t.n - j : step, scratch);
+    if (g->after) nn_finish_rows(g->after, g->c + row * g->row_stride + column, rows, columns, g->row_stride, column);
 }
 
 #endif

@@ -82,7 +82,8 @@ typedef enum {
     NN_FIELD_INT,
     NN_FIELD_SIZE,
     NN_FIELD_COUNT,
-    NN_FIELD_SIZES
+    NN_FIELD_SIZES,
+    NN_FIELD_FUSED
 } nn_field_kind;
 
 #define NN_ARRAY(name, flags, type, ...) void *name;
@@ -93,6 +94,7 @@ typedef enum {
 #define NN_SIZE(name) int64_t name;
 #define NN_COUNT(name) int64_t name;
 #define NN_SIZES(name) const int64_t *name;
+#define NN_FUSED(type, name) type name;
 #define NN_KERNEL(types, name, check, work, doc, ...)                                                                  \
     typedef struct {                                                                                                   \
         __VA_ARGS__                                                                                                    \
@@ -106,6 +108,7 @@ typedef enum {
 #undef NN_SIZE
 #undef NN_COUNT
 #undef NN_SIZES
+#undef NN_FUSED
 
 typedef enum {
 #define NN_KERNEL(types, name, check, work, doc, ...) NN_KERNEL_##name,
@@ -191,37 +194,6 @@ int nn_get_num_threads(void);
 void nn_set_num_threads(int threads);
 void nn_parallel_init(int threads);
 const char *nn_openmp_runtime(void);
-
-/* ---- programs (program.c): calls that were written down, run again ------------------------------------------- */
-enum { NN_CHECK_NOT, NN_CHECK_FIRST, NN_CHECK_HERE }; /* when a record's values are checked in a replay */
-
-typedef struct {
-    nn_kernel_fn fn;
-    void *args;
-    nn_check_fn check;
-    int8_t check_when;
-    bool shared; /* by the whole team; otherwise rank 0 runs it */
-    bool wait;   /* for all ranks, before it */
-} nn_record;
-
-typedef struct { /* *where = (base + step * stride) & mask, before each step */
-    int64_t *where;
-    int64_t base, stride, mask;
-} nn_counter;
-
-typedef struct {
-    nn_record *records;
-    int64_t count;
-    nn_counter *counters;
-    int64_t counter_count;
-    double work;    /* of one step, as in kernels.def; decides the team */
-    int64_t failed; /* record whose check refused (`error` says why), `count` without scratch memory, or -1 */
-    nn_error error;
-} nn_program;
-
-/* Run the steps first, first + 1, ..., at most `steps` of them, and stop early when `seconds` (if > 0) have passed.
- * Returns how many were done; fewer than asked for only for these reasons or with program->failed set. */
-int64_t nn_program_run(nn_program *program, int64_t first, int64_t steps, double seconds);
 
 /* Activations that a GEMM or convolution can apply to its output tile. */
 enum { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_SIGMOID, NN_ACT_TANH, NN_ACT_GELU, NN_ACT_SILU, NN_ACT_COUNT };

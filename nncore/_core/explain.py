@@ -21,7 +21,8 @@ def explain_program(program):
     Returns:
         str: a line for each record, after planning and before: the kernel calls that it stands for, the shape of its first
         output, the memory that its operands have, its floating-point operations (one per element where it is no product),
-        its share of the estimated time, and whether the whole team works on it and waits before it.
+        its share of the estimated time, and who works on it: one thread, all of the team, or each on its rows of the batch;
+        and whether they wait for each other before it.
     """
     total = sum(map(_work, program.records)) or 1.0
     lines = [
@@ -30,7 +31,7 @@ def explain_program(program):
         f"{'':>4} {'record':44} {'output':>20} {'memory':>9} {'flops':>9} {'time':>6}  team",
     ]
     for i, (record, (shared, waits)) in enumerate(zip(program.records, program.shares, strict=True)):
-        team = f"{'all' if shared else 'one'}{', waits' if waits else ''}"
+        team = f"{'rows' if record.rows else 'all' if shared else 'one'}{', waits' if waits else ''}"
         lines.append(f"{i:4} {_row(summary(record))} {_work(record) / total:6.1%}  {team}")
     lines += ["before planning:"]
     lines += [f"{i:4} {_row(row)}" for i, row in enumerate(program.captured)]

@@ -24,6 +24,7 @@ cdef extern from "nncore.h" nogil:
         NN_FIELD_SIZE
         NN_FIELD_COUNT
         NN_FIELD_SIZES
+        NN_FIELD_FUSED
         NN_f32
         NN_f64
         NN_i64
@@ -92,18 +93,28 @@ cdef extern from "nncore.h" nogil:
     void nn_parallel_init(int threads)
     const char *nn_openmp_runtime()
 
+cdef extern from "program.h" nogil:
     enum:
         NN_CHECK_NOT
         NN_CHECK_FIRST
         NN_CHECK_HERE
+
+    ctypedef struct nn_part:
+        int64_t offset
+        int64_t per_row
+        bint pointer
 
     ctypedef struct nn_record:
         nn_kernel_fn fn
         void *args
         nn_check_fn check
         signed char check_when
+        size_t size
         bint shared
         bint wait
+        int64_t rows
+        const nn_part *parts
+        int part_count
 
     ctypedef struct nn_counter:
         int64_t *where
@@ -117,6 +128,9 @@ cdef extern from "nncore.h" nogil:
         nn_counter *counters
         int64_t counter_count
         double work
+        const void *watched
+        int watched_dtype
+        bint finite
         int64_t failed
         nn_error error
 

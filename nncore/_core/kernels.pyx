@@ -254,7 +254,7 @@ cdef class Kernel:
             if self._is_output(i):
                 self.outputs += 1
                 self.optional_outputs += 1 if self.info.fields[i].flags & NN_OPT else 0
-            elif self.info.fields[i].kind not in (NN_FIELD_SIZE, NN_FIELD_SIZES):
+            elif self.info.fields[i].kind not in (NN_FIELD_SIZE, NN_FIELD_SIZES, NN_FIELD_FUSED):
                 self.inputs += 1
         if self.info.size > BLOCK:
             raise SystemError(f"{self.__name__}: argument block of {self.info.size} bytes")
@@ -263,7 +263,7 @@ cdef class Kernel:
         return self.info.fields[i].flags & NN_INOUT == NN_OUT
 
     def __repr__(self):
-        return f"<kernel {self.__name__}({', '.join(name for name, kind, *_ in self.fields if kind != 'size')})>"
+        return f"<kernel {self.__name__}({', '.join(name for name, kind, *_ in self.fields if kind not in ('size', 'fused'))})>"
 
     @property
     def __doc__(self):
@@ -288,7 +288,7 @@ cdef class Kernel:
         result = []
         for i in range(self.info.count):
             f = &self.info.fields[i]
-            kind = ("array", "view", "list", "real", "int", "size", "count", "size")[f.kind]
+            kind = ("array", "view", "list", "real", "int", "size", "count", "size", "fused")[f.kind]
             result.append((self.names[i], kind, ("", "in", "out", "inout")[f.flags & NN_INOUT], bool(f.flags & NN_OPT),
                            f.shape.decode() if f.shape != NULL else ""))
         return result
@@ -303,9 +303,9 @@ cdef class Kernel:
         return unpack_from("d" if f.kind == NN_FIELD_REAL else "q", block, f.offset)[0]
 
     def set_scalar(self, bytearray block, str name, value):
-        """Change a scalar in an argument block."""
+        """Change a scalar in an argument block; 0 makes an array absent."""
         cdef const nn_field *f = &self.info.fields[self._field(name)]
-        pack_into("d" if f.kind == NN_FIELD_REAL else "q", block, f.offset, value)
+        pack_into("d" if f.kind == NN_FIELD_REAL or isinstance(value, float) else "q", block, f.offset, value)
 
     def work(self, bytearray block):
         """What kernels.def says the call takes."""
@@ -328,7 +328,7 @@ cdef class Kernel:
         cdef list values = list(args)
         cdef int i, position = 0
         for i in range(self.info.count):
-            if self._is_output(i) or self.info.fields[i].kind in (NN_FIELD_SIZE, NN_FIELD_SIZES):
+            if self._is_output(i) or self.info.fields[i].kind in (NN_FIELD_SIZE, NN_FIELD_SIZES, NN_FIELD_FUSED):
                 continue
             if position >= len(values):
                 if self.names[i] in named:
@@ -437,7 +437,7 @@ cdef class Kernel:
                         same = False
             elif f.kind == NN_FIELD_LIST:
                 return self._call_lists(args, block, watch)
-            elif f.kind != NN_FIELD_SIZE and f.kind != NN_FIELD_SIZES:
+            elif f.kind != NN_FIELD_SIZE and f.kind != NN_FIELD_SIZES and f.kind != NN_FIELD_FUSED:
                 self._scalar(i, args[position], block)
                 position += 1
 

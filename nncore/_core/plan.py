@@ -1,7 +1,8 @@
 """Planning: from what a capture wrote down to the records that a replay runs.
 
-`records_of` gives every pointer of a call a name: (buffer, offset). The passes then rewrite the list of records, one
-idea each, and `lay_out` gives the buffers that are left their place in one arena. No pass changes a bit of any result.
+`records_of` gives every pointer of a call a name: (buffer, offset). The passes (passes.py) then rewrite the list of
+records, `lay_out` gives the buffers that are left their place in one arena, and `waits` says where the ranks of a team
+have to wait for each other.
 """
 
 import math
@@ -14,8 +15,6 @@ import numpy as np
 from nncore._core.capture import CaptureError
 
 ALIGNMENT = 64
-FUSED_ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "silu": 5}  # NN_ACT_* of csrc/include/nncore.h
-FUSING_KERNELS = ("linear_forward", "conv2d_forward")
 
 
 class Buffer:
@@ -52,6 +51,7 @@ class Operand:
         buffer, offset: where its first element is; `low`, `high`: the bytes of the buffer that it spans.
         reads, writes: what the kernel does with it.
         shape, strides, dtype: of the array.
+        rows: into how many equal parts it is cut where each rank takes some of them, or None.
     """
 
     __slots__ = (
@@ -64,6 +64,7 @@ class Operand:
         "offset",
         "position",
         "reads",
+        "rows",
         "shape",
         "strides",
         "writes",
@@ -77,6 +78,7 @@ class Operand:
         self.buffer = buffer_of(low, high)
         self.low, self.high = low - self.buffer.address, high - self.buffer.address
         self.offset = array.__array_interface__["data"][0] - self.buffer.address
+        self.rows = None
 
     def __repr__(self):
         return f"{self.name}: {self.dtype}{list(self.shape)} in {self.buffer!r}"
@@ -100,13 +102,14 @@ class Operand:
 
 class Record:
     """One kernel call: `kernel`, `dtype` (number of the table), `block` (bytearray), `operands`, `live` (field -> Live),
-    `sizes` (of the arrays, for kernels that take lists) and `fused`, the names of the calls that it stands for."""
+    `sizes` (of the arrays, for kernels that take lists), `fused`, the names of the calls that it stands for, and `rows`: None, or
+    of how many rows each rank takes its share through the kernel by itself."""
 
-    __slots__ = ("block", "dtype", "fused", "kernel", "live", "operands", "sizes")
+    __slots__ = ("block", "dtype", "fused", "kernel", "live", "operands", "rows", "sizes")
 
     def __init__(self, kernel, dtype, block, operands, live, sizes):
         self.kernel, self.dtype, self.block, self.operands = kernel, dtype, block, operands
-        self.live, self.sizes, self.fused = live, sizes, [kernel.__name__]
+        self.live, self.sizes, self.fused, self.rows = live, sizes, [kernel.__name__], None
 
     def __repr__(self):
         return f"<{' + '.join(self.fused)}>"
@@ -275,90 +278,7 @@ def _settle(records, buffers, arrays, outputs):
                 buffer.kind = "fixed"
 
 
-# ---- passes ----
-def remove_dead(records):
-    """Leave out records (and optional outputs) that nobody reads."""
-    alive, kept = set(), []
-    for record in reversed(records):
-        useful = [o for o in record.operands if o.writes and (o.buffer.kind != "temporary" or o.buffer in alive)]
-        if not useful:
-            continue
-        kept.append(record)
-        alive.update(o.buffer for o in record.operands if o.reads)
-    return kept[::-1]
-
-
-def _readers(records):
-    """Buffer -> positions of the records that read it."""
-    readers = {}
-    for i, record in enumerate(records):
-        for operand in record.operands:
-            if operand.reads:
-                readers.setdefault(operand.buffer, []).append(i)
-    return readers
-
-
-def fuse_activations(records):
-    """linear or conv2d, then an activation of its result that nobody else touches: one record, applied to the tile."""
-    readers = _readers(records)
-    removed = set()
-    for j, record in enumerate(records):
-        if record.kernel.__name__ not in FUSING_KERNELS or record.kernel.scalar(record.block, "activation"):
-            continue
-        y = record.operand("y")
-        if y.buffer.kind != "temporary" or not y.whole or len(readers.get(y.buffer, ())) != 1:
-            continue
-        i = readers[y.buffer][0]
-        name = records[i].kernel.__name__.removesuffix("_forward")
-        if name not in FUSED_ACTIVATIONS or records[i].dtype != record.dtype:
-            continue
-        activated = records[i].operand("y")
-        if not activated.whole or activated.buffer.nbytes != y.buffer.nbytes:
-            continue
-        between = [o.buffer for other in records[j + 1 : i] for o in other.operands]
-        inputs = [o.buffer for o in record.operands if o.reads]
-        if y.buffer in between or activated.buffer in between + inputs:  # the activation is to be applied earlier
-            continue
-        record.kernel.set_scalar(record.block, "activation", FUSED_ACTIVATIONS[name])
-        y.buffer = activated.buffer
-        record.fused += records[i].fused
-        removed.add(i)
-    return [record for i, record in enumerate(records) if i not in removed]
-
-
-def compute_in_place(records):
-    """A pointwise kernel writes over an input that is not needed afterwards."""
-    last = {}
-    for i, record in enumerate(records):
-        for operand in record.operands:
-            last[operand.buffer] = i
-    renamed = {}
-    for i, record in enumerate(records):
-        for operand in record.operands:
-            operand.buffer = renamed.get(operand.buffer, operand.buffer)
-        outputs = [o for o in record.operands if o.writes and not o.reads]
-        if not record.kernel.pointwise or len(outputs) != 1:
-            continue
-        y = outputs[0]
-        if y.buffer.kind != "temporary" or not y.whole:
-            continue
-        for x in record.operands:
-            if (
-                x.reads
-                and x.buffer.kind == "temporary"
-                and x.whole
-                and x.buffer.nbytes == y.buffer.nbytes
-                and last[x.buffer] == i
-                and (x.shape, x.strides, x.dtype) == (y.shape, y.strides, y.dtype)
-                and sum(o.buffer is x.buffer for o in record.operands) == 1
-            ):
-                last[x.buffer] = last[y.buffer]
-                renamed[y.buffer] = x.buffer
-                y.buffer = x.buffer
-                break
-    return records
-
-
+# ---- the schedule ----
 def lay_out(records):
     """Give every temporary a place in the arena, apart from those that live at the same time. Returns the arena's size."""
     first, last = {}, {}
@@ -391,28 +311,15 @@ def waits(records, shared):
 
     Args:
         records: laid out.
-        shared: for each record whether the team shares it; the others are rank 0's.
+        shared: for each record whether several ranks take part in it; the others are rank 0's.
 
     Returns:
         list of bool.
     """
-    result, pending = [], []  # pending: (low, high, space, writes, shared) since the last wait
+    result, pending = [], []  # pending: what was touched since the last wait
     for record, is_shared in zip(records, shared, strict=True):
-        touched = []
-        for operand in record.operands:
-            buffer = operand.buffer
-            space = None if buffer.kind == "temporary" else buffer
-            start = buffer.place if buffer.kind == "temporary" else 0
-            touched.append((start + operand.low, start + operand.high, space, operand.writes, is_shared))
-        wait = any(
-            (is_shared or other_shared)
-            and (writes or other_writes)
-            and space is other_space
-            and low < other_high
-            and other_low < high
-            for low, high, space, writes, _ in touched
-            for other_low, other_high, other_space, other_writes, other_shared in pending
-        )
+        touched = [_Touch(o, is_shared) for o in record.operands]
+        wait = any(mine.conflicts(other) for mine in touched for other in pending)
         if wait:
             pending = []
         pending += touched
@@ -420,4 +327,22 @@ def waits(records, shared):
     return result
 
 
-PASSES = (remove_dead, fuse_activations, compute_in_place)
+class _Touch:
+    """The bytes that a record touches with one operand."""
+
+    __slots__ = ("high", "low", "rows", "shared", "space", "writes")
+
+    def __init__(self, operand, shared):
+        temporary = operand.buffer.kind == "temporary"
+        start = operand.buffer.place if temporary else 0
+        self.low, self.high = start + operand.low, start + operand.high
+        self.space = None if temporary else operand.buffer
+        self.rows, self.writes, self.shared = operand.rows, operand.writes, shared
+
+    def conflicts(self, other):
+        """Whether two ranks may meet in a byte that one of them writes."""
+        if not (self.writes or other.writes) or not (self.shared or other.shared) or self.space is not other.space:
+            return False
+        if self.rows and (self.low, self.high, self.rows) == (other.low, other.high, other.rows):
+            return False  # every rank meets itself
+        return self.low < other.high and other.low < self.high

@@ -1,7 +1,7 @@
 """Program, for the files beside this one. Code outside nncore cimports nncore.compiled."""
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
-from nncore._core.kernels cimport Kernel, nn_program
+from nncore._core.kernels cimport Kernel, nn_part, nn_program, nn_record
 
 cimport numpy as cnp
 
@@ -43,6 +43,8 @@ cdef class Layout:
 cdef class Program:
     cdef Machine machine
     cdef char *blocks
+    cdef nn_part *parts            # of records that ranks take their rows through
+    cdef int64_t part_count
     cdef void **pointers           # of list fields
     cdef int64_t *sizes
     cdef void **given              # addresses of inputs and outputs
@@ -59,6 +61,7 @@ cdef class Program:
     cdef list outputs              # for each: a Layout (of a new array), or what to copy: (Layout, port, offset) or an array
     cdef bint copies               # whether there are outputs to copy
     cdef _fill(self, cursors)
+    cdef _cut(self, nn_record *r, record)
     cdef _point(self, void **where, o, list windows)
     cdef _number(self, char *where, Kernel kernel, field, source)
     cdef void *const *_address(self, tuple inputs, list outputs) noexcept

@@ -6,7 +6,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from nncore._core.capture cimport Kept
 from nncore._core.kernels cimport (
-    Kernel, NN_CHECK_FIRST, NN_CHECK_HERE, NN_CHECK_NOT, NN_FIELD_SIZES, nn_counter, nn_program, nn_record, replay, table,
+    Kernel, NN_CHECK_FIRST, NN_CHECK_HERE, NN_CHECK_NOT, NN_FIELD_SIZES, NN_f32, NN_f64, nn_counter, nn_part, nn_program, nn_record,
+    replay, table,
 )
 
 cimport numpy as cnp  # after nncore.h: <complex.h> makes `I` a macro
@@ -17,6 +18,7 @@ import numpy as np
 
 from nncore._core import plan
 from nncore._core.explain import summary
+from nncore._core.passes import PASSES, row_field
 
 cnp.import_array()
 
@@ -143,7 +145,7 @@ cdef class Program:
         inputs: arrays with the shapes, dtypes and layouts that `run` will get.
         outputs: the arrays that it returns, as they were in the capture.
         cursors: (array, stride in bytes): windows over longer arrays that move on with every step.
-        passes: functions from records to records. Default: plan.PASSES.
+        passes: functions from records to records. Default: all of passes.py.
 
     Attributes:
         captured, records: before and after the passes.
@@ -154,7 +156,7 @@ cdef class Program:
     def __cinit__(self):
         self.machine.owner = <PyObject *> self
 
-    def __init__(self, list records, inputs, outputs, cursors=(), passes=plan.PASSES):
+    def __init__(self, list records, inputs, outputs, cursors=(), passes=PASSES):
         self.captured = [summary(record) for record in records]
         for rewrite in passes:
             records = rewrite(records)
@@ -185,11 +187,12 @@ cdef class Program:
         self.pointers = <void **> calloc(pointers + 1, sizeof(void *))
         self.sizes = <int64_t *> calloc(pointers + 1, sizeof(int64_t))
         self.real_addresses = <double **> calloc(counters + 1, sizeof(double *))
+        self.parts = <nn_part *> calloc(pointers + len(self.records) + 1, sizeof(nn_part))
         self.given = <void **> calloc(self.machine.ports + len(self.outputs) + 1, sizeof(void *))
         self.machine.patches = <Patch *> calloc(patches + 1, sizeof(Patch))
         self.machine.program.records = <nn_record *> calloc(len(self.records) + 1, sizeof(nn_record))
-        self.machine.program.counters = <nn_counter *> calloc(counters + 1, sizeof(nn_counter))
-        if not (self.blocks and self.pointers and self.sizes and self.real_addresses and self.given and self.machine.patches
+        self.machine.program.counters = <nn_counter *> calloc(counters + 2, sizeof(nn_counter))  # one more to watch
+        if not (self.blocks and self.parts and self.pointers and self.sizes and self.real_addresses and self.given and self.machine.patches
                 and self.machine.program.records and self.machine.program.counters):
             raise MemoryError("nncore: no memory for a program")
         self.keep, self.counters, self.reals, self.advances = [], [], [], []
@@ -201,7 +204,7 @@ cdef class Program:
         for record in self.records:
             kernel = record.kernel
             shared.append(kernel.info.work(<char *> (<bytearray> record.block)) >= SHARED_WORK)
-        waits = plan.waits(self.records, shared)
+        waits = plan.waits(self.records, [team or bool(record.rows) for team, record in zip(shared, self.records)])
         self.shares = list(zip(shared, waits))
         windows = [(*plan.bounds(array), stride) for array, stride in cursors]
         self.windows = [(low, []) for low, _, _ in windows]
@@ -214,11 +217,15 @@ cdef class Program:
             memcpy(block, <char *> (<bytearray> record.block), kernel.info.size)
             r.fn = table(record.dtype).fn[kernel.id]
             r.args = block
+            r.size = kernel.info.size
             r.shared = is_shared
             r.wait = wait
+            self._cut(r, record)
             self.machine.work += kernel.info.work(block)
-            if is_shared:
-                self.machine.program.work += kernel.info.work(block) - SHARED_WORK
+            if is_shared or record.rows:
+                self.machine.program.work += kernel.info.work(block)
+            if wait:
+                self.machine.program.work -= SHARED_WORK
             lists = {}
             for o in record.operands:
                 if o.position is None:
@@ -249,6 +256,22 @@ cdef class Program:
                     r.check_when = NN_CHECK_HERE if any(o.buffer in written for o in indices) else NN_CHECK_FIRST
             written.update([o.buffer for o in record.operands if o.writes])
             block += _aligned(kernel.info.size)
+
+    cdef _cut(self, nn_record *r, record):
+        """What of a record's block belongs to rows of the batch."""
+        cdef Kernel kernel = record.kernel
+        cdef nn_part *part
+        if not record.rows:
+            return
+        r.rows, r.parts = record.rows, &self.parts[self.part_count]
+        rows = [(row_field(kernel), kernel.scalar(record.block, row_field(kernel)), False)]
+        rows += [(o.name, o.high - o.low, True) for o in record.operands if o.rows]
+        for name, amount, pointer in rows:
+            part = &self.parts[self.part_count]
+            self.part_count += 1
+            part.offset = kernel.info.fields[kernel.names.index(name)].offset
+            part.per_row, part.pointer = amount // record.rows, pointer
+        r.part_count = len(rows)
 
     cdef _point(self, void **where, o, list windows):
         cdef uintptr_t base = 0
@@ -290,6 +313,7 @@ cdef class Program:
 
     def __dealloc__(self):
         free(self.blocks)
+        free(self.parts)
         free(self.pointers)
         free(self.sizes)
         free(self.given)
@@ -317,6 +341,20 @@ cdef class Program:
         """Let the first step of the next run find the window of a cursor where `window` is."""
         for number, offset in self.windows[cursor][1]:
             self.machine.program.counters[<Py_ssize_t> number].base = <int64_t> cnp.PyArray_DATA(window) + <int64_t> offset
+
+    def watch(self, cnp.ndarray number, int64_t stride):
+        """End a run of several steps after the first one that leaves a number which is not finite.
+
+        Args:
+            number: array whose first element is looked at after the first step.
+            stride: by how many bytes the place to look at moves with every step.
+        """
+        cdef nn_counter *c = &self.machine.program.counters[self.machine.program.counter_count]
+        self.machine.program.counter_count += 1
+        c.where, c.base, c.stride, c.mask = <int64_t *> &self.machine.program.watched, <int64_t> cnp.PyArray_DATA(number), stride, -1
+        self.machine.program.watched_dtype = NN_f64 if number.dtype == np.float64 else NN_f32
+        self.counters.append(None)
+        self.keep.append(number)
 
     cdef int read_numbers(self) except -1:
         """Renew the numbers that Python code may have changed since the last run."""
@@ -380,7 +418,7 @@ cdef class Program:
         Args:
             inputs: arrays of the shapes, dtypes and layouts of the capture; not checked here.
             outputs: from `new_outputs`, or arrays like them.
-            steps: how often.
+            steps: how often. It ends earlier where what is watched is not finite.
             after: function(steps done so far), called every 0.05 s or so and at the end; if it returns True, no further
                 step begins.
 
@@ -396,7 +434,7 @@ cdef class Program:
         cdef void *const *addresses = self._address(inputs, outputs)
         self.read_numbers()
         try:
-            while done < steps and not stop:
+            while done < steps and not stop and (done == 0 or self.machine.program.finite):
                 now = run_steps(&self.machine, done, steps - done, SLICE if steps > 1 else 0.0)
                 done += now
                 if self.machine.program.failed >= 0:

@@ -50,6 +50,30 @@ def _product(a, b):
     return _matmul(as_batch(a), as_batch(b)).reshape(*batch, a.shape[-2], b.shape[-1])
 
 
+def _are_plain(a, b):
+    """Whether the product needs no more than one call of a kernel."""
+    return (
+        a.ndim == 2
+        and b.ndim == 2
+        and a.dtype == b.dtype
+        and a.dtype.kind == "f"
+        and a.shape[1] == b.shape[0]
+        and a.flags.c_contiguous
+    )
+
+
+def _matrix_product(a, b):
+    a_array, b_array = a.array, b.array
+    y = _linear_forward(a_array, b_array.T, None, 0)
+
+    def vjp(needs, dy):
+        da = _linear_forward(dy, b_array, None, 0) if needs[0] else None
+        return da, _product(a_array.T, dy) if needs[1] else None
+
+    vjp.__qualname__ = "matmul"
+    return record(y, (a, b), vjp, saved_factors(a, b))
+
+
 def matmul(a, b):
     """Matrix product a @ b, as NumPy defines it: vectors, matrices, and batches broadcast.
 
@@ -69,6 +93,8 @@ def matmul(a, b):
         >>> nncore.matmul(a, nncore.tensor([1.0, 1.0]))
         tensor([3., 7.])
     """
+    if isinstance(a, TensorBase) and isinstance(b, TensorBase) and _are_plain(a.array, b.array):
+        return _matrix_product(a, b)
     a, b = as_tensor(a), as_tensor(b)
     dtype = result_dtype(a, b)
     if dtype.kind != "f":

@@ -13,6 +13,8 @@ class Callback:
     Attributes:
         model: the Model that is trained.
         params: what fit was called with: `epochs`, `initial_epoch`, `steps`, `verbose`.
+        only_if_not_finite: whether `on_train_batch_end` is to be called after batches with a loss that is not finite
+            only. Then fit need not come out of native code after every batch. Default False.
 
     Example:
         >>> class Stop(Callback):
@@ -21,6 +23,8 @@ class Callback:
 
     Reference: Keras, `keras.callbacks.Callback`.
     """
+
+    only_if_not_finite = False
 
     def __init__(self):
         self.model = None
@@ -84,6 +88,10 @@ class Callback:
         """After a predicted batch."""
 
 
+def _overrides(callback, hook):
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
+
+
 class CallbackList:
     """Callbacks in order, called as one.
 
@@ -111,11 +119,20 @@ class CallbackList:
         """Method `hook` of every callback that has one of its own."""
         methods = self._overriding.get(hook)
         if methods is None:
-            base = getattr(Callback, hook)
-            methods = [getattr(callback, hook) for callback in self.callbacks]
-            methods = [method for method in methods if getattr(method, "__func__", None) is not base]
+            methods = [getattr(callback, hook) for callback in self.callbacks if _overrides(callback, hook)]
             self._overriding[hook] = methods
         return methods
+
+    @property
+    def watch_batches(self):
+        """Whether there are callbacks that every batch of training is shown to."""
+        hooks = "on_train_batch_begin", "on_train_batch_end"
+        return any(_overrides(c, hook) for c in self.callbacks if not c.only_if_not_finite for hook in hooks)
+
+    @property
+    def watch_finite(self):
+        """Whether there are callbacks that a batch is shown to if its loss is not finite."""
+        return any(callback.only_if_not_finite for callback in self.callbacks)
 
     def call(self, hook, *args):
         """Call method `hook` of every callback that has one of its own."""

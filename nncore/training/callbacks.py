@@ -444,6 +444,8 @@ class TerminateOnNaN(Callback):
     Reference: Keras, `keras.callbacks.TerminateOnNaN`.
     """
 
+    only_if_not_finite = True
+
     def on_train_batch_end(self, batch, logs=None):
         """See `Callback`."""
         loss = (logs or {}).get("loss")

@@ -1,5 +1,7 @@
 """The pieces of the training loop: what is minimised and measured, one step, one pass over the batches."""
 
+import math
+
 import numpy as np
 
 from .._core.capture import configuration
@@ -226,12 +228,13 @@ def run_pass(step, batches, phase, callbacks, interrupts=None, progress=None):
 def replay_pass(replay, callbacks, interrupts, progress):
     """An epoch of training over arrays; result as of `run_pass`.
 
-    Callbacks that watch batches get every batch. Without them the steps run on in native code, and the bar and Ctrl-C get
+    Callbacks that watch batches get every batch; those that want to know of losses that are not finite, the first such
+    batch. Without them the steps run on in native code, and the bar and Ctrl-C get
     their turn now and then.
     """
     step, steps = replay.step, replay.batches.steps
     objective, model = step.objective, step.model
-    watched = callbacks.methods("on_train_batch_begin") or callbacks.methods("on_train_batch_end")
+    watched = callbacks.watch_batches
     objective.reset()
     replay.begin_epoch()
     number = 0
@@ -251,6 +254,6 @@ def replay_pass(replay, callbacks, interrupts, progress):
             number += replay.run(number, 1 if watched else steps - number, after)
         finally:
             interrupts.release()
-        if watched:
+        if watched or not math.isfinite(objective.logs()["loss"]):
             callbacks.call("on_train_batch_end", number - 1, objective.logs())
     return objective.logs()

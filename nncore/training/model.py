@@ -280,7 +280,7 @@ class Model(Module):
         self._callbacks = callbacks
         step, width = self._step("train"), len(str(epochs))
         in_memory = isinstance(batches, batches_.ArrayBatches)
-        replay = self.replay = Replay(step, batches, self.run_eagerly) if in_memory else None
+        replay = self.replay = Replay(step, batches, self.run_eagerly, callbacks.watch_finite) if in_memory else None
         logs = {}
         try:
             with Interrupts() as interrupts, Mode(self, True):

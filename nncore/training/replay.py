@@ -41,13 +41,14 @@ class Replay:
         step: TrainingStep.
         batches: ArrayBatches.
         eager: whether not to capture at all.
+        finite: whether to stop after a step whose loss is not finite.
 
     Attributes:
         reason: why the steps are not replayed, a CaptureError or None.
     """
 
-    def __init__(self, step, batches, eager=False):
-        self.step, self.batches = step, batches
+    def __init__(self, step, batches, eager=False, finite=False):
+        self.step, self.batches, self.finite = step, batches, finite
         self.order = np.empty(batches.samples, np.int64) if batches.shuffle else None
         self.programs = {}  # batch size -> _Program
         self.reason = CaptureError("the model was compiled with run_eagerly=True") if eager else None
@@ -122,6 +123,8 @@ class _Program:
             if error.result is None:  # the step was not done
                 raise
             self.reason = error
+        if self.captured is not None and replay.finite:
+            self.captured.program.watch(self.losses, self.losses.itemsize)
         self._update(first, 0, 1)
 
     def _step(self):
