@@ -85,6 +85,8 @@ def public(module):
         "nncore.datasets",
         "nncore.training",
         "nncore.io",
+        "nncore.viz",
+        "nncore.teaching",
     ],
 )
 def test_public_names_have_docstrings(name):

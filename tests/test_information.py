@@ -57,8 +57,6 @@ def test_samples_that_occur_as_often_as_they_should():
         assert information.mutual_information_from_samples(x[order], y[order]) == pytest.approx(expected, rel=1e-12)
     in_nats = information.mutual_information_from_samples(x, y, base=math.e)
     assert in_nats == pytest.approx(expected * math.log(2), rel=1e-12)
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-    assert in_nats == pytest.approx(metrics.mutual_info_score(x, y), rel=1e-12)
 
 
 def test_a_row_is_one_outcome():

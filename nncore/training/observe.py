@@ -37,14 +37,18 @@ class Observed:
         """Name and class, as in `summary`."""
         return f"{self.name} ({type(self.layer).__name__})"
 
+    @property
+    def channel_axis(self):
+        """Axis of the output along which the units lie: the channels of images, else the last one."""
+        first = getattr(self.layer, "data_format", None) == "channels_first" or not hasattr(self.layer, "keras_axes")
+        return 1 if self.output.ndim >= 4 and first else self.output.ndim - 1
+
     def units(self):
-        """The output as (observations, units): the channels of images, else the last axis, are the units."""
+        """The output as (observations, units)."""
         array = self.output.array
         if array.ndim < 2:
             return array.reshape(len(array) if array.ndim else 1, -1)
-        first = getattr(self.layer, "data_format", None) == "channels_first" or not hasattr(self.layer, "keras_axes")
-        array = np.moveaxis(array, 1, -1) if array.ndim >= 4 and first else array
-        return array.reshape(-1, array.shape[-1])
+        return np.moveaxis(array, self.channel_axis, -1).reshape(-1, array.shape[self.channel_axis])
 
 
 def layer_names(model):

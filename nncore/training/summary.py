@@ -34,7 +34,7 @@ def summary(model, input_shape=None, print_fn=print):
         --------------------------------------------------------------------------------
         Parameters: 67 (268 B), trainable: 67, not trainable: 0
     """
-    rows = _rows(model, input_shape)
+    rows = layer_rows(model, input_shape)
     line = "-" * WIDTH
     print_fn(f"Model: {getattr(model, 'name', None) or type(model).__name__}")
     print_fn(line)
@@ -52,8 +52,8 @@ def summary(model, input_shape=None, print_fn=print):
     print_fn(f"Parameters: {total:,} ({size}), trainable: {total - fixed:,}, not trainable: {fixed:,}")
 
 
-def _rows(model, input_shape):
-    """(name, output shape, number of parameters) of the modules that have no submodules."""
+def layer_rows(model, input_shape=None):
+    """(name, output shape, number of parameters or None) of the modules that have no submodules, as texts and int."""
     leaves = {module: name for name, module in model.named_modules() if next(module.children(), None) is None}
     shapes = {} if input_shape is None else output_shapes(model, leaves, input_shape)
     order = [*(m for m in shapes if m in leaves), *(m for m in leaves if m not in shapes)]

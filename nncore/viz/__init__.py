@@ -1,6 +1,32 @@
-"""Pictures and tables of training and its outcome. matplotlib is imported when a picture is drawn, not before."""
+"""Pictures of networks and their training, and tables of the outcome. matplotlib is imported when a picture is drawn.
 
+A function with `ax=` draws on those Axes and returns them, or makes a figure of its own, which is `ax.figure`.
+"""
+
+from .activations import plot_activation, plot_activations
+from .boundary import plot_decision_boundary
 from .confusion import format_confusion
+from .descent import descent_path, plot_descent, plot_lr_finder
 from .history import plot_history
+from .images import plot_feature_maps, plot_filters
+from .network import layers_svg, network_svg, plot_layers, plot_network
+from .representation import plot_representation, principal_components
 
-__all__ = ["format_confusion", "plot_history"]
+__all__ = [
+    "descent_path",
+    "format_confusion",
+    "layers_svg",
+    "network_svg",
+    "plot_activation",
+    "plot_activations",
+    "plot_decision_boundary",
+    "plot_descent",
+    "plot_feature_maps",
+    "plot_filters",
+    "plot_history",
+    "plot_layers",
+    "plot_lr_finder",
+    "plot_network",
+    "plot_representation",
+    "principal_components",
+]

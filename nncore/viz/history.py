@@ -7,23 +7,28 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..io.atomic import write_atomically
+from .style import BLUE, FAINT, INK, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by every kind of colour vision.
-_TRAINING = {"color": "#0072B2", "linewidth": 1.8}
-_HELD_OUT = {"color": "#D55E00", "linewidth": 1.8, "dashes": (4, 1.5)}
-_INK, _FAINT = "#333333", "#DDDDDD"
+_TRAINING = {"color": BLUE, "linewidth": 1.8}
+_HELD_OUT = {"color": VERMILLION, "linewidth": 1.8, "dashes": (4, 1.5)}
 
 
-def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title: str | None = None) -> "Figure":
+def plot_history(
+    history: Any,
+    path: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> "Figure":
     """Draw one panel per quantity, with the training curve and the one on held-out data (``"val_" + name``).
 
     Args:
         history: what ``Model.fit`` returns, or a mapping from a name to its values, one per epoch.
         path: image file to write, its format taken from the ending (.png, .svg, .pdf). Default: none is written.
         title: line above the panels.
+        figsize: inches. Default: 4.8 x 3.6 for each panel, side by side; a narrower figure has panels below each other.
 
     Returns:
         The matplotlib Figure.
@@ -49,16 +54,20 @@ def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title
         raise ValueError("plot_history: argument 'history' holds no epochs")
     style: Any = {
         "font.size": 10,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "axes.edgecolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
     }
     with rc_context(style):
-        figure = Figure(figsize=(4.8 * len(names), 3.6), dpi=150, layout="constrained")
-        for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        figure = Figure(figsize=figsize or (4.8 * len(names), 3.6), dpi=150, layout="constrained")
+        columns = min(len(names), max(1, int(figure.get_figwidth() / 3)))
+        panels = figure.subplots(-(-len(names) // columns), columns, squeeze=False).ravel()
+        for panel, name in zip(panels, names, strict=False):
             _draw(panel, name, curves[name], curves.get(f"val_{name}"))
+        for panel in panels[len(names) :]:
+            panel.remove()
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         if path is not None:
@@ -85,10 +94,11 @@ def _draw(panel: Any, name: str, training: Sequence[float], held_out: Sequence[f
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_minor_locator(NullLocator())
         panel.yaxis.set_major_formatter("{x:g}")
-    panel.set_title(name.replace("_", " "), loc="left", fontsize=10, fontweight="bold")
+    panel.set_title(name.replace("_", " "), loc="left", fontsize=10, fontweight="bold", pad=17)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    panel.grid(axis="y", color=_FAINT, linewidth=0.8)
+    panel.grid(axis="y", color=FAINT, linewidth=0.8)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, loc="lower right" if percent else "upper right")
+    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2, "borderpad": 0, "columnspacing": 1.0}
+    panel.legend(frameon=False, fontsize=7.5, handlelength=1.6, handletextpad=0.4, **above)  # no curve is there
