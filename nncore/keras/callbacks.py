@@ -1,5 +1,6 @@
 """Callbacks by Keras's names; see nncore.training.callbacks."""
 
+from ..training.averages import SwapEMAWeights
 from ..training.callback import Callback, CallbackList
 from ..training.callbacks import (
     CSVLogger,
@@ -24,6 +25,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
     "Watch",
 ]

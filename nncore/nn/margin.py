@@ -158,8 +158,8 @@ class PairwiseDistance(Module):
 
     def __init__(self, p=2.0, eps=1e-6, keepdim=False):
         super().__init__()
-        self.norm, self.eps, self.keepdim = p, eps, keepdim
+        self.p, self.eps, self.keepdim = p, eps, keepdim
 
     def forward(self, x1, x2):
         """The distances; see the class."""
-        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+        return F.pairwise_distance(x1, x2, self.p, self.eps, self.keepdim)

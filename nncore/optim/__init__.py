@@ -1,6 +1,6 @@
 """nncore.optim: optimizers in PyTorch's words. A step is one kernel call for all parameters of a group."""
 
-from nncore.optim import lr_scheduler
+from nncore.optim import lr_scheduler, schedules
 from nncore.optim.adagrad import Adadelta, Adagrad
 from nncore.optim.adam import Adam, AdamW
 from nncore.optim.adam_variants import Adamax, NAdam, RAdam
@@ -22,4 +22,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "lr_scheduler",
+    "schedules",
 ]

@@ -63,7 +63,6 @@ class Adam(Optimizer):
         loss = self._begin(closure)
         for group in self.param_groups:
             names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
-            beta1, beta2 = group["betas"]
             for step, params, grads, exp_avgs, exp_avg_sqs, *largest in self._batches(group, *names):
                 _adam_step(
                     params,
@@ -71,9 +70,8 @@ class Adam(Optimizer):
                     exp_avg_sqs,
                     largest[0] if largest else None,
                     grads,
-                    group.learning_rate(),
-                    beta1,
-                    beta2,
+                    group.number("lr"),
+                    *group.betas(),
                     group["eps"],
                     group["weight_decay"],
                     group["decoupled_weight_decay"],

@@ -42,8 +42,8 @@ class Lion(Optimizer):
                     params,
                     exp_avgs,
                     grads,
-                    group.learning_rate(),
-                    *group["betas"],
+                    group.number("lr"),
+                    *group.betas(),
                     group["weight_decay"],
                     group["maximize"],
                 )

@@ -1,21 +1,25 @@
 """Optimizer: parameter groups, their state, and how both are parted into kernel calls."""
 
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 
 from nncore._core.capture import Kept, Same, guard, is_capturing, live, refuse, state, touch
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
+from nncore.optim.schedules import LearningRateSchedule
 
 
 class ParamGroup(dict):
-    """Options of a group of parameters. A captured step reads the learning rate anew, and depends on all the others."""
+    """Options of a group of parameters. A captured step reads the learning rate and the momentum (or betas) anew, and
+    depends on all the others.
+    """
 
     def __setitem__(self, name, value):
-        if name == "lr":
-            refuse("setting the learning rate", "call scheduler.step() outside the function")
-        else:
+        if name in LIVE:
+            refuse(f"setting {LIVE[name]}", "call scheduler.step() outside the function")
+        if name not in LIVE or (name == "momentum" and bool(value) != bool(self.get(name))):
             touch()
         super().__setitem__(name, value)
 
@@ -24,17 +28,27 @@ class ParamGroup(dict):
         for name, value in dict(*args, **options).items():
             self[name] = value
 
-    def learning_rate(self):
-        """The learning rate, in a form that a replay renews."""
-        return live(float(self["lr"]), Kept([self], "lr"))
+    def number(self, name):
+        """The option "lr" or "momentum", in a form that a replay renews."""
+        return live(float(self[name]), Kept([self], name))
+
+    def betas(self):
+        """The option "betas", in a form that a replay renews."""
+        return [live(float(beta), partial(self._beta, i)) for i, beta in enumerate(self["betas"])]
+
+    def _beta(self, i):
+        return float(self["betas"][i])
 
     def options(self):
-        """All but the learning rate."""
+        """What a captured step depends on; of the momentum, whether there is one."""
         return [
-            (name, [Same(p) for p in value] if name == "params" else value)
+            (name, [Same(p) for p in value] if name == "params" else bool(value) if name == "momentum" else value)
             for name, value in self.items()
-            if name != "lr"
+            if name not in ("lr", "betas")
         ]
+
+
+LIVE = {"lr": "the learning rate", "momentum": "the momentum", "betas": "the betas"}
 
 
 class Optimizer:
@@ -47,9 +61,12 @@ class Optimizer:
     Attributes:
         param_groups: list of dicts: "params" and the options.
         state: Tensor -> dict of what the optimizer remembers about it.
+        schedule: the LearningRateSchedule that is the learning rate of all groups, or None.
 
     Reference: torch.optim.Optimizer.
     """
+
+    schedule = None
 
     def __init__(self, params, defaults):
         self.defaults = defaults
@@ -68,6 +85,9 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+        if isinstance(defaults.get("lr"), LearningRateSchedule):
+            self.schedule = defaults["lr"]
+            self.schedule.bind(self)
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
@@ -114,7 +134,10 @@ class Optimizer:
         if not taken.isdisjoint(ids):
             raise ValueError("some parameters appear in more than one parameter group")
         touch()
-        self.param_groups.append(ParamGroup({**self.defaults, **group, "params": params}))
+        options = {**self.defaults, **group, "params": params}
+        if isinstance(options.get("lr"), LearningRateSchedule):
+            options["lr"] = options["lr"](options["lr"].last_step)
+        self.param_groups.append(ParamGroup(options))
 
     def zero_grad(self, set_to_none=True):
         """Drop the gradients of all parameters, or fill them with zeros."""
@@ -161,7 +184,7 @@ class Optimizer:
             if names:
                 memory = self.state[parameter]
                 # torch's SGD counts no steps: where there is a state, the first step has been.
-                step = memory.get("step", 1 if memory else 0) + 1
+                step = memory.get("step", 1 if names[0] in memory else 0) + 1
                 for name in names:
                     if name not in memory:
                         first = self._first(group, name)
@@ -210,7 +233,8 @@ class Optimizer:
             {**group, "params": [numbers[id(parameter)] for parameter in group["params"]]}
             for group in self.param_groups
         ]
-        return {"state": state, "param_groups": groups}
+        schedule = {} if self.schedule is None else {"schedule": self.schedule.state_dict()}
+        return {"state": state, "param_groups": groups, **schedule}
 
     def load_state_dict(self, state_dict):
         """Take over state and options from `state_dict()`, also torch's. On an error nothing is changed.
@@ -248,6 +272,8 @@ class Optimizer:
             for saved, group in zip(saved_groups, self.param_groups, strict=True)
         ]
         self.state, self.param_groups = state, groups
+        if self.schedule is not None and "schedule" in state_dict:
+            self.schedule.load_state_dict(state_dict["schedule"])
 
 
 def _step_number(step, states):
@@ -273,6 +299,7 @@ def _loaded(parameter, number, name, value):
 def check_not_negative(**options):
     """Refuse negative (and NaN) options: learning_rate=lr, weight_decay=..., ..."""
     for name, value in options.items():
+        value = value(0) if isinstance(value, LearningRateSchedule) else value
         if not value >= 0.0:
             what = "learning rate" if name == "learning_rate" else f"{name} value"
             raise ValueError(f"Invalid {what}: {value}")

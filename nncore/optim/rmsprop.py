@@ -71,11 +71,11 @@ class RMSprop(Optimizer):
                     state.get("grad_avg"),
                     state.get("momentum_buffer"),
                     grads,
-                    group.learning_rate(),
+                    group.number("lr"),
                     group["alpha"],
                     group["eps"],
                     group["weight_decay"],
-                    group["momentum"],
+                    group.number("momentum"),
                     group["maximize"],
                 )
         return loss

@@ -1,5 +1,6 @@
 """Training with one call: Model (compile, fit, evaluate, predict), callbacks, metrics, History."""
 
+from .averages import SwapEMAWeights
 from .callback import Callback
 from .callbacks import (
     CSVLogger,
@@ -27,6 +28,7 @@ __all__ = [
     "Model",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
     "Watch",
     "confusion_matrix",

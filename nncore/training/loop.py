@@ -73,6 +73,11 @@ def _as_list(value):
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def constrained_modules(model):
+    """The modules that hold their weights to something after every step: they have a method `constrain(learning_rates)`."""
+    return [module for module in (model, *model.modules()) if hasattr(type(module), "constrain")]
+
+
 def regularized_modules(model):
     """The modules that may add to the loss: they have a method `penalties`, which returns a list of scalar Tensors."""
     return [module for module in (model, *model.modules()) if hasattr(type(module), "penalties")]
@@ -114,6 +119,8 @@ class TrainingStep:
 
     Attributes:
         step: `compute`, replayed where that is possible.
+        every: batches whose mean gradient is one update.
+        accumulated: batches that wait in the gradients for the next update.
     """
 
     def __init__(self, model):
@@ -121,21 +128,40 @@ class TrainingStep:
         self.objective = model.objective
         self.optimizer = model.optimizer
         self.step = self.compute if model.run_eagerly else Patient(self.compute, self.put_back)
+        self.every = model.gradient_accumulation_steps
+        self.accumulated = 0
         self.refresh()
 
     def refresh(self):
-        """Look at the model again: which buffers and regularizers it has."""
+        """Look at the model again: which buffers, regularizers and constraints it has."""
         self.configuration = configuration()
         self.regularized = regularized_modules(self.model)
+        self.constrained = constrained_modules(self.model)
         self.buffers = list(self.model.buffers())
         self.backups = [np.empty_like(buffer.array) for buffer in self.buffers]
 
+    @property
+    def phase(self):
+        """Of the next batch: (whether the gradients begin anew, whether the update follows)."""
+        return self.accumulated == 0, self.accumulated + 1 == self.every
+
+    @property
+    def alone(self):
+        """Whether Python has something to do between any two steps, so that they cannot be replayed in a row."""
+        optimizer = self.optimizer
+        return self.every > 1 or optimizer.schedule is not None or bool(getattr(optimizer, "use_ema", False))
+
     def run(self, inputs, y, weight):
         """One step; adds the batch to the objective's logs."""
-        loss, outputs = self.step(inputs, y, weight)
+        try:
+            loss, outputs = self.step(inputs, y, weight, *self.phase)
+        except BaseException:
+            self.accumulated = 0
+            raise
+        self.advance()
         self.objective.update(float(loss.array), y.array, outputs.array, weight)
 
-    def compute(self, inputs, y, weight):
+    def compute(self, inputs, y, weight, begins=True, ends=True):
         """The step itself. Returns (loss, outputs)."""
         if configuration() != self.configuration:
             self.refresh()
@@ -143,16 +169,49 @@ class TrainingStep:
             _copy(buffer.array, out=backup)
         position = _generator.seed, _generator.offset
         try:
-            self.optimizer.zero_grad()
+            if begins:
+                self.optimizer.zero_grad()
             outputs = self.model(*inputs)
             loss = self.objective.loss_of(outputs, y, weight, self.regularized)
             loss.backward()
-            self.optimizer.step()
+            if ends:
+                self.update(self.every)
         except BaseException:
             self.put_back()
             _generator.seed, _generator.offset = position
             raise
         return loss, outputs
+
+    def update(self, batches):
+        """Move the weights along the mean of the gradients of so many batches."""
+        if batches > 1:
+            for group in self.optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(1.0 / batches)
+        self.optimizer.step()
+        for module in self.constrained:
+            module.constrain(self.optimizer)
+
+    def advance(self, steps=1):
+        """What Python does after steps that were done: count, and set the next learning rate."""
+        if self.every > 1:
+            self.accumulated = (self.accumulated + steps) % self.every
+            if self.accumulated:
+                return
+            steps = 1
+        optimizer = self.optimizer
+        if optimizer.schedule is not None:
+            optimizer.schedule.step()
+        if hasattr(optimizer, "advance"):
+            optimizer.advance(steps)
+
+    def finish(self):
+        """At the end of an epoch: update with the batches that still wait."""
+        if self.accumulated:
+            batches, self.accumulated = self.accumulated, 0
+            self.update(batches)
+            self.advance(self.every)
 
     def put_back(self):
         """Set the buffers of the model to what they were before the step."""
@@ -222,6 +281,8 @@ def run_pass(step, batches, phase, callbacks, interrupts=None, progress=None):
             progress.advance(objective)
         if phase == "train" and model.stop_training:
             break
+    if phase == "train":
+        step.finish()
     return objective.logs()
 
 
@@ -251,9 +312,10 @@ def replay_pass(replay, callbacks, interrupts, progress):
 
         interrupts.held = True
         try:
-            number += replay.run(number, 1 if watched else steps - number, after)
+            number += replay.run(number, 1 if watched or step.alone else steps - number, after)
         finally:
             interrupts.release()
         if watched or not math.isfinite(objective.logs()["loss"]):
             callbacks.call("on_train_batch_end", number - 1, objective.logs())
+    step.finish()
     return objective.logs()

@@ -22,6 +22,7 @@ _TRAINING = frozenset(
         "optimizer",
         "objective",
         "run_eagerly",
+        "gradient_accumulation_steps",
         "history",
         "replay",
         "epoch",
@@ -76,6 +77,7 @@ class Model(Module):
         self.optimizer = None
         self.objective = None
         self.run_eagerly = False
+        self.gradient_accumulation_steps = 1
         self.history = None
         self.replay = None
         self.epoch = 0
@@ -115,11 +117,19 @@ class Model(Module):
         return owner.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
 
     # ---- what to train for ----
-    def compile(self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None, run_eagerly=False):
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        gradient_accumulation_steps=None,
+    ):
         """Choose how the model is trained and measured.
 
         Args:
-            optimizer: a name (`"adam"`, `"adamw"`, `"sgd"`, `"rmsprop"`), an optimizer of `nncore.keras.optimizers`, or
+            optimizer: a name (`"adam"`, `"adamw"`, `"sgd"`, `"rmsprop"`, `"nadam"`, ...), an optimizer of `nncore.keras.optimizers`, or
                 one of `nncore.optim` that holds the model's parameters. Default `"rmsprop"`.
             loss: a name (`"mse"`, `"mae"`, `"huber"`, `"ssr"`, `"sad"`, `"binary_crossentropy"`,
                 `"categorical_crossentropy"`, `"sparse_categorical_crossentropy"`, `"kl_divergence"`, `"hinge"`, `"poisson"`,
@@ -129,6 +139,8 @@ class Model(Module):
             run_eagerly: whether `fit`, `evaluate` and `predict` run every step in Python, for debugging. Default False:
                 they capture a step of each batch size and replay it in native code, with the same bits, where that is
                 possible. Python in a layer, such as a print, then runs in the capture only.
+            gradient_accumulation_steps: batches whose mean gradient is one step; the last ones of an epoch may be fewer.
+                Default: what the optimizer says, else 1.
 
         Raises:
             ValueError: a name is unknown, or two metrics have the same one.
@@ -137,6 +149,10 @@ class Model(Module):
         self.objective = Objective(loss, metrics, weighted_metrics)
         self.optimizer = optimizer
         self.run_eagerly = run_eagerly
+        steps = gradient_accumulation_steps or getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+            raise ValueError(f"compile: argument 'gradient_accumulation_steps' is {steps!r}, expected an int >= 1")
+        self.gradient_accumulation_steps = int(steps)
         self._steps.clear()
         self._bind_optimizer()
 
@@ -301,6 +317,10 @@ class Model(Module):
                     callbacks.call("on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
+                if getattr(self.optimizer, "use_ema", False):
+                    interrupts.held = True
+                    self.optimizer.finalize()
+                    interrupts.release()
                 callbacks.call("on_train_end", logs)
         finally:
             progress.close()

@@ -50,7 +50,7 @@ class Replay:
     def __init__(self, step, batches, eager=False, finite=False):
         self.step, self.batches, self.finite = step, batches, finite
         self.order = np.empty(batches.samples, np.int64) if batches.shuffle else None
-        self.programs = {}  # batch size -> _Program
+        self.programs = {}  # (batch size, phase of the step) -> _Program
         self.reason = CaptureError("the model was compiled with run_eagerly=True") if eager else None
         try:
             self.rows = [
@@ -84,13 +84,15 @@ class Replay:
         whole = self.batches.samples // size - number
         if whole == 0:
             size, whole = self.batches.samples - first, 1
-        program = self.programs.get(size)
+        kind = size, self.step.phase
+        program = self.programs.get(kind)
         if self.reason is None and program is not None and program.captured.is_valid():
             return program.run(first, min(most, whole), after)
         if self.reason is None:
             try:
-                self.programs[size] = program = _Program(self, first, size)
+                self.programs[kind] = program = _Program(self, first, *kind)
                 self.reason = program.reason
+                self.step.advance()
                 after(1)
                 return 1
             except CaptureError as error:
@@ -107,14 +109,14 @@ class Replay:
 
 
 class _Program:
-    """The captured step of one batch size. To make it is to do the step that begins with sample `first`.
+    """The captured step of one batch size and phase. To make it is to do the step that begins with sample `first`.
 
     Attributes:
         captured: a Captured, or None: the step was done, but cannot be replayed, for the reason in `reason`.
     """
 
-    def __init__(self, replay, first, size):
-        self.replay, self.size = replay, size
+    def __init__(self, replay, first, size, phase):
+        self.replay, self.size, self.phase = replay, size, phase
         self.cursors = [(window, window.strides[0] * size) for window in replay.windows(first, size)]
         self.losses = self.captured = self.reason = None
         try:
@@ -134,7 +136,7 @@ class _Program:
         if replay.order is not None:
             windows = iter([self.cursors[0][0]] * len(replay.rows))
         *inputs, y, weight = [None if rows is None else rows.batch(next(windows)) for rows in replay.rows]
-        loss, outputs = step.compute(tuple(map(self._tensor, inputs)), self._tensor(y), weight)
+        loss, outputs = step.compute(tuple(map(self._tensor, inputs)), self._tensor(y), weight, *self.phase)
         room = max(1, min(KEPT_STEPS, KEPT_BYTES // max(1, outputs.array.nbytes)))
         self.losses = self._kept(loss.array.reshape(1), room)
         keeps = step.objective.metrics or step.objective.weighted_metrics
@@ -166,6 +168,7 @@ class _Program:
         def update(done):
             nonlocal seen
             self._update(first, seen, done)
+            replay.step.advance(done - seen)
             seen = done
             return after(done)
 

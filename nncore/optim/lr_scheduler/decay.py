@@ -1,81 +1,10 @@
-"""Learning-rate schedules. `step()` is called after the optimizer's, once per epoch (or as often as one likes).
-
-Schedules multiply the present rate, as torch's do, so that several can act on one optimizer.
-"""
+"""Schedules that go one way: steps, lines, powers, exponentials, half a cosine, functions."""
 
 import math
 import types
-import warnings
 from collections import Counter
 
-from nncore.optim.optimizer import Optimizer
-
-
-class LRScheduler:
-    """Base class of schedules that follow from the number of the epoch.
-
-    Args:
-        optimizer: whose groups' "lr" is set.
-        last_epoch: number of the epoch to go on after; -1 to begin. Default: -1.
-
-    Reference: torch.optim.lr_scheduler.LRScheduler.
-    """
-
-    def __init__(self, optimizer, last_epoch=-1):
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        self.optimizer = optimizer
-        for i, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler "
-                    "with last_epoch >= 0: load the optimizer's state first"
-                )
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self._step_count = 0
-        self.step()
-
-    def get_lr(self):
-        """The rates of epoch `last_epoch`, one per group, from the present ones. Subclasses define it."""
-        raise NotImplementedError
-
-    def get_last_lr(self):
-        """The rates that the last step set, one per group."""
-        return self._last_lr
-
-    def step(self):
-        """Go to the next epoch and set its learning rates."""
-        if self._step_count == 1 and not self.optimizer._stepped:
-            warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value of the learning "
-                "rate schedule is skipped. Call `optimizer.step()` first.",
-                stacklevel=2,
-            )
-        self._step_count += 1
-        self.last_epoch += 1
-        rates = self.get_lr()
-        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = lr
-        self._last_lr = list(rates)
-
-    def _lrs(self):
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    @property
-    def _begins(self):
-        """Whether this is the step that the constructor takes."""
-        return self._step_count == 1
-
-    def state_dict(self):
-        """Everything but the optimizer."""
-        return {name: value for name, value in self.__dict__.items() if name != "optimizer"}
-
-    def load_state_dict(self, state_dict):
-        """Take over what `state_dict()` returned. The optimizer's own state holds the present rates."""
-        self.__dict__.update(state_dict)
+from nncore.optim.lr_scheduler.base import LRScheduler
 
 
 class LambdaLR(LRScheduler):
@@ -107,6 +36,9 @@ class LambdaLR(LRScheduler):
         """See LRScheduler.get_lr."""
         return [base * fn(self.last_epoch) for base, fn in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
+    def _first_rates(self):
+        return self.get_lr()
+
     def state_dict(self):
         """Everything but the optimizer and functions; of callable objects their attributes are kept."""
         state = super().state_dict()
@@ -122,6 +54,35 @@ class LambdaLR(LRScheduler):
             if saved is not None:
                 fn.__dict__.update(saved)
         self.__dict__.update(state_dict)
+
+
+class MultiplicativeLR(LambdaLR):
+    """lr *= lr_lambda(epoch) every epoch.
+
+    Args:
+        lr_lambda: function of the epoch, or a list of them, one per group.
+
+    Example:
+        >>> from nncore import nn, optim
+        >>> optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+        >>> scheduler = optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+        >>> for _ in range(2):
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> scheduler.get_last_lr()
+        [0.25]
+
+    Reference: torch.optim.lr_scheduler.MultiplicativeLR.
+    """
+
+    def get_lr(self):
+        """See LRScheduler.get_lr."""
+        if self._begins:
+            return self._lrs()
+        return [lr * fn(self.last_epoch) for lr, fn in zip(self._lrs(), self.lr_lambdas, strict=True)]
+
+    def _first_rates(self):
+        return [lr * fn(0) for lr, fn in zip(self._lrs(), self.lr_lambdas, strict=True)]
 
 
 class StepLR(LRScheduler):
@@ -188,6 +149,46 @@ class MultiStepLR(LRScheduler):
         return [lr * self.gamma ** self.milestones[self.last_epoch] for lr in self._lrs()]
 
 
+class ConstantLR(LRScheduler):
+    """lr = factor initial_lr for the first total_iters epochs, then initial_lr.
+
+    Args:
+        factor: Default: 1/3.
+        total_iters: Default: 5.
+
+    Example:
+        >>> from nncore import nn, optim
+        >>> optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+        >>> scheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=1)
+        >>> scheduler.get_last_lr()
+        [0.5]
+        >>> optimizer.step()
+        >>> scheduler.step()
+        >>> scheduler.get_last_lr()
+        [1.0]
+
+    Reference: torch.optim.lr_scheduler.ConstantLR.
+    """
+
+    def __init__(self, optimizer, factor=1.0 / 3, total_iters=5, last_epoch=-1):
+        if factor > 1.0 or factor < 0:
+            raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
+        self.factor = factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        """See LRScheduler.get_lr."""
+        if self.last_epoch == 0:
+            return [lr * self.factor for lr in self._lrs()]
+        if self.last_epoch != self.total_iters:
+            return self._lrs()
+        return [lr * (1.0 / self.factor) for lr in self._lrs()]
+
+    def _first_rates(self):
+        return [base * self.factor for base in self.base_lrs]
+
+
 class LinearLR(LRScheduler):
     """lr = initial_lr factor, the factor going from start_factor to end_factor in total_iters equal steps.
 
@@ -228,6 +229,9 @@ class LinearLR(LRScheduler):
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * growth
         return [lr * (1.0 + growth / before) for lr in self._lrs()]
 
+    def _first_rates(self):
+        return [base * self.start_factor for base in self.base_lrs]
+
 
 class ExponentialLR(LRScheduler):
     """lr *= gamma every epoch.
@@ -254,6 +258,38 @@ class ExponentialLR(LRScheduler):
     def get_lr(self):
         """See LRScheduler.get_lr."""
         return self._lrs() if self._begins else [lr * self.gamma for lr in self._lrs()]
+
+
+class PolynomialLR(LRScheduler):
+    """lr = initial_lr (1 - epoch / total_iters)^power, 0 from then on.
+
+    Args:
+        total_iters: epochs from the initial rate to 0. Default: 5.
+        power: Default: 1.
+
+    Example:
+        >>> from nncore import nn, optim
+        >>> optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+        >>> scheduler = optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4, power=2.0)
+        >>> optimizer.step()
+        >>> scheduler.step()
+        >>> scheduler.get_last_lr()
+        [0.5625]
+
+    Reference: torch.optim.lr_scheduler.PolynomialLR.
+    """
+
+    def __init__(self, optimizer, total_iters=5, power=1.0, last_epoch=-1):
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        """See LRScheduler.get_lr."""
+        if self._begins or self.last_epoch > self.total_iters:
+            return self._lrs()
+        left, before = (1.0 - epoch / self.total_iters for epoch in (self.last_epoch, self.last_epoch - 1))
+        return [lr * (left / before) ** self.power for lr in self._lrs()]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -291,101 +327,3 @@ class CosineAnnealingLR(LRScheduler):
         now = 1 + math.cos(math.pi * epoch / half_period)
         before = 1 + math.cos(math.pi * (epoch - 1) / half_period)
         return [now / before * (lr - eta_min) + eta_min for lr in self._lrs()]
-
-
-class ReduceLROnPlateau(LRScheduler):
-    """lr *= factor when a metric has not improved for more than `patience` epochs.
-
-    Args:
-        mode: "min" if less is better, "max" if more is. Default: "min".
-        factor: less than 1. Default: 0.1.
-        patience: epochs without improvement that are put up with. Default: 10.
-        threshold: what counts as an improvement. Default: 1e-4.
-        threshold_mode: "rel": threshold times the best; "abs": threshold. Default: "rel".
-        cooldown: epochs to wait after a reduction. Default: 0.
-        min_lr: lower bound, or a list of them, one per group. Default: 0.
-        eps: changes of the rate smaller than this are left out. Default: 1e-8.
-
-    Example:
-        >>> from nncore import nn, optim
-        >>> optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
-        >>> scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
-        >>> for loss in [0.5, 0.5]:
-        ...     scheduler.step(loss)
-        >>> scheduler.get_last_lr()
-        [0.1]
-
-    Reference: torch.optim.lr_scheduler.ReduceLROnPlateau.
-    """
-
-    def __init__(
-        self,
-        optimizer,
-        mode="min",
-        factor=0.1,
-        patience=10,
-        threshold=1e-4,
-        threshold_mode="rel",
-        cooldown=0,
-        min_lr=0,
-        eps=1e-8,
-    ):
-        if factor >= 1.0:
-            raise ValueError("Factor should be < 1.0.")
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode {mode} is unknown!")
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold mode {threshold_mode} is unknown!")
-        groups = optimizer.param_groups
-        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(groups)
-        if len(self.min_lrs) != len(groups):
-            raise ValueError(f"expected {len(groups)} min_lrs, got {len(self.min_lrs)}")
-        self.optimizer = optimizer
-        self.mode = mode
-        self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
-        self.threshold_mode = threshold_mode
-        self.cooldown = cooldown
-        self.eps = eps
-        self.last_epoch = 0
-        self.best = math.inf if mode == "min" else -math.inf
-        self.num_bad_epochs = 0
-        self.cooldown_counter = 0
-        self._last_lr = self._lrs()
-
-    def step(self, metrics):
-        """Note the metric of the epoch and, where it has stopped improving, reduce the rates."""
-        current = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(current):
-            self.best = current
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
-        if self.in_cooldown:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            for group, min_lr in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-                reduced = max(group["lr"] * self.factor, min_lr)
-                if group["lr"] - reduced > self.eps:
-                    group["lr"] = reduced
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
-        self._last_lr = self._lrs()
-
-    @property
-    def in_cooldown(self):
-        """Whether bad epochs are not counted."""
-        return self.cooldown_counter > 0
-
-    def _is_better(self, value):
-        sign = -1 if self.mode == "min" else 1
-        if self.threshold_mode == "rel":
-            margin = self.best * (1.0 + sign * self.threshold)
-        else:
-            margin = self.best + sign * self.threshold
-        return value < margin if self.mode == "min" else value > margin
