@@ -56,6 +56,15 @@ def bowl_path(steps=20):
     return viz.descent_path(bowl, [2.0, 1.0], lambda p: optim.SGD(p, lr=0.1), steps)
 
 
+def weight_path(keras=False):
+    nncore.manual_seed(0)
+    model = keras_mlp() if keras else nncore.Model(mlp(2, 4, 2))
+    model.compile("adam", "sparse_categorical_crossentropy" if keras else nn.CrossEntropyLoss())
+    way = nncore.training.WeightPath()
+    model.fit(*MOONS, epochs=8, verbose=0, callbacks=[way])
+    return model, way
+
+
 IMAGE = RNG.random((8, 8)).astype(np.float32)
 HISTORY = {"loss": [2.0, 1.0, 0.4], "val_loss": [2.1, 1.2, 0.9], "binary_accuracy": [0.2, 0.5, 0.9]}
 # name -> function of figsize that draws
@@ -81,6 +90,9 @@ PICTURES = {
     "descent": lambda size: viz.plot_descent(bowl, bowl_path(), resolution=20, figsize=size),
     "two descents": lambda size: viz.plot_descent(
         bowl, {"SGD": bowl_path(), "momentum": bowl_path(4)}, resolution=20, figsize=size
+    ),
+    "weight path": lambda size: viz.plot_weight_path(
+        *(made := weight_path())[:1], *MOONS, made[1], resolution=8, figsize=size
     ),
     "learning rates": lambda size: viz.plot_lr_finder(
         np.geomspace(1e-5, 1, 60), 2 / (1 + np.geomspace(1e-5, 1, 60) / 1e-2), figsize=size
@@ -397,6 +409,27 @@ def test_path_is_that_of_the_optimizer():
     assert with_hole.get_xlim() == (-1, 1)
 
 
+@pytest.mark.parametrize("keras", [False, True])
+def test_weight_path_lies_in_the_plane_of_its_loss(keras):
+    model, way = weight_path(keras)
+    before = {name: tensor.array.copy() for name, tensor in model.state_dict().items()}
+    ax = viz.plot_weight_path(model, *MOONS, way, resolution=9, limits=[(-1, 1), (-1, 1)])
+    assert all(np.array_equal(before[name], tensor.array) for name, tensor in model.state_dict().items())
+    path = np.array(way.path, np.float64)
+    assert path.shape == (9, sum(p.numel() for p in model.parameters()))
+    flat = ax.lines[0].get_xydata()
+    assert np.abs(flat[-1]).max() == 0
+    kept = (np.linalg.norm(flat, axis=1) ** 2).sum() / (np.linalg.norm(path - path[-1], axis=1) ** 2).sum()
+    assert 0.9 < kept <= 1 + 1e-12
+    # The centre of the landscape is the trained model.
+    lowest = viz.descent._loss_in_plane(
+        "op", model, list(model.parameters()), *MOONS, None, path[-1], np.zeros((2, path.shape[1]))
+    )
+    assert lowest(nncore.tensor([0.0, 0.0])) == pytest.approx(model.evaluate(*MOONS, verbose=0), rel=1e-5)
+    straight = viz.plot_weight_path(model, *MOONS, path[[0, -1]], resolution=3)
+    assert straight.lines[0].get_xydata()[:, 1].tolist() == pytest.approx([0, 0], abs=1e-12)
+
+
 def test_rate_where_the_loss_falls_fastest_is_marked():
     rates = np.geomspace(1e-6, 1, 121)
     losses = 1 - 0.9 / (1 + (3e-3 / rates) ** 2)
@@ -464,6 +497,12 @@ X, Y = MOONS
         (lambda: viz.plot_descent(bowl, {}), "'path' is empty"),
         (lambda: viz.plot_descent(bowl, bowl_path(), limits=[(0, 1)]), "'limits'"),
         (lambda: viz.plot_descent(lambda w: w[0] * np.nan, bowl_path(), resolution=3), "'loss' is not finite"),
+        (
+            lambda: viz.plot_weight_path(mlp(2, 1), X, Y, np.zeros((3, 2))),
+            r"'path' has shape \(3, 2\), expected \(2 or more, 3\)",
+        ),
+        (lambda: viz.plot_weight_path(mlp(2, 1), X, Y, np.zeros((3, 3))), "'path' does not move"),
+        (lambda: viz.plot_weight_path(mlp(2, 1), X, Y, np.eye(3)), "'loss' is missing"),
         (lambda: viz.plot_lr_finder([1, 2], [1, 2, 3]), "expected equal ones"),
         (lambda: viz.plot_lr_finder([1, 2, 3], [1, 2, np.nan]), "'losses' has 2 finite values"),
         (lambda: viz.plot_lr_finder([3, 2, 1], [1, 2, 3]), "'rates' must rise"),

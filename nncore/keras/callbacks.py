@@ -12,7 +12,7 @@ from ..training.callbacks import (
     TerminateOnNaN,
 )
 from ..training.history import History
-from ..training.watch import InformationPlane, Watch
+from ..training.watch import InformationPlane, Watch, WeightPath
 
 __all__ = [
     "CSVLogger",
@@ -28,4 +28,5 @@ __all__ = [
     "SwapEMAWeights",
     "TerminateOnNaN",
     "Watch",
+    "WeightPath",
 ]

@@ -15,7 +15,7 @@ from .history import History
 from .measures import confusion_matrix
 from .model import Model
 from .summary import summary
-from .watch import InformationPlane, Watch
+from .watch import InformationPlane, Watch, WeightPath
 
 __all__ = [
     "CSVLogger",
@@ -31,6 +31,7 @@ __all__ = [
     "SwapEMAWeights",
     "TerminateOnNaN",
     "Watch",
+    "WeightPath",
     "confusion_matrix",
     "summary",
 ]

@@ -302,3 +302,43 @@ class InformationPlane(_Inside):
             t = information.binned(layer.output.array, self.bins, limits)
             self._note("x", layer.name, information.mutual_information_from_samples(x, t))
             self._note("y", layer.name, information.mutual_information_from_samples(t, y.array))
+
+
+class WeightPath(Callback):
+    """Remember all trainable weights before training and after every epoch; `viz.plot_weight_path` draws the way.
+
+    For small models: each epoch keeps a copy of the weights.
+
+    Attributes:
+        path: list of arrays of shape (weights,), the parameters one after the other.
+
+    Example:
+        >>> import numpy as np, nncore
+        >>> model = nncore.Model(nncore.nn.Linear(1, 1))
+        >>> model.compile("sgd", "mse")
+        >>> path = WeightPath()
+        >>> _ = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=2, verbose=0, callbacks=[path])
+        >>> np.array(path.path).shape
+        (3, 2)
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.path = []
+
+    def state_dict(self):
+        """What must be remembered; see `Callback`."""
+        return {"path": self.path}
+
+    def load_state_dict(self, state):
+        """Take over what `state_dict` gave; see `Callback`."""
+        self.path = list(state["path"])
+
+    def on_train_begin(self, logs=None):
+        """See `Callback`."""
+        self.path = []
+        self.on_epoch_end(-1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """See `Callback`."""
+        self.path.append(np.concatenate([p.array.ravel() for p in self.model.parameters() if p.requires_grad]))

@@ -6,7 +6,7 @@ A function with `ax=` draws on those Axes and returns them, or makes a figure of
 from .activations import plot_activation, plot_activations
 from .boundary import plot_decision_boundary
 from .confusion import format_confusion
-from .descent import descent_path, plot_descent, plot_lr_finder
+from .descent import descent_path, plot_descent, plot_lr_finder, plot_weight_path
 from .history import plot_history
 from .images import plot_feature_maps, plot_filters
 from .network import layers_svg, network_svg, plot_layers, plot_network
@@ -28,5 +28,6 @@ __all__ = [
     "plot_lr_finder",
     "plot_network",
     "plot_representation",
+    "plot_weight_path",
     "principal_components",
 ]

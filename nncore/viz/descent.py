@@ -4,6 +4,8 @@ import numpy as np
 
 from .._core.tape import no_grad
 from .._tensor import Tensor
+from ..training import batches, losses
+from ..training.loop import Mode
 from .style import BLUE, INK, SEQUENTIAL, VERMILLION, YELLOW, axes_for, checked_points, plain, styled
 
 
@@ -145,6 +147,95 @@ def _norm(levels):
     from matplotlib.colors import BoundaryNorm
 
     return BoundaryNorm(levels, 256, extend="max")
+
+
+def plot_weight_path(model, x, y, path, ax=None, loss=None, limits=None, resolution=40, figsize=(5.5, 4.2)):
+    """Draw the way that training took, on the loss of the samples in the plane in which the weights moved the most.
+
+    The plane goes through the last weights of the path, along the principal components of the way to it.
+
+    Args:
+        model: Module; it is left as it is.
+        x, y: samples and labels on which the loss is measured, as in `fit`.
+        path: `WeightPath` after training, or its `path`.
+        ax: matplotlib Axes to draw on. Default: those of a new figure.
+        loss: name or object as in `compile`. Default: the one that the model was compiled with.
+        limits, resolution, figsize: see `plot_descent`.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: the path is none of this model, is too short, or does not move; or there is no loss.
+
+    Example:
+        >>> import numpy as np, nncore
+        >>> from nncore import training, viz
+        >>> model = nncore.Model(nncore.nn.Linear(2, 1))
+        >>> model.compile("adam", "mse")
+        >>> x = np.eye(2, dtype=np.float32)
+        >>> way = training.WeightPath()
+        >>> _ = model.fit(x, x[:, :1], epochs=5, verbose=0, callbacks=[way])
+        >>> viz.plot_weight_path(model, x, x[:, :1], way, resolution=5).get_xlabel()[:11]
+        'component 1'
+
+    Reference: Li et al., "Visualizing the Loss Landscape of Neural Nets", 2018, section 7.
+    """
+    op = "plot_weight_path"
+    points = checked_points(op, "path", np.array(getattr(path, "path", path)))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    size = sum(p.array.size for p in parameters)
+    if points.shape[1] != size or len(points) < 2:
+        raise ValueError(f"{op}: argument 'path' has shape {points.shape}, expected (2 or more, {size}) for this model")
+    way = points - points[-1]
+    _, spread, directions = np.linalg.svd(way, full_matrices=False)
+    if not spread[0] > 0:
+        raise ValueError(f"{op}: argument 'path' does not move")
+    across = directions[1] if len(directions) > 1 and spread[1] > 0 else _perpendicular(directions[0])
+    plane = np.stack([directions[0], across])
+    value = _loss_in_plane(op, model, parameters, x, y, loss, points[-1], plane)
+    shares = (way @ plane.T).var(axis=0) / way.var(axis=0).sum()
+    names = [f"component {k + 1} ({share:.0%} of the way)" for k, share in enumerate(shares)]
+    return plot_descent(value, {"training": way @ plane.T}, ax, limits, resolution, names, figsize)
+
+
+def _perpendicular(direction):
+    """Any unit vector at a right angle to `direction`, for a way along a straight line."""
+    other = np.zeros_like(direction)
+    other[np.abs(direction).argmin()] = 1.0
+    other -= (other @ direction) * direction
+    length = np.linalg.norm(other)
+    return other / length if length > 0 else other
+
+
+def _loss_in_plane(op, model, parameters, x, y, loss, centre, plane):
+    """Function of a Tensor of two coordinates: the loss where the weights are centre + coordinates @ plane."""
+    objective = getattr(model, "objective", None)
+    function = (
+        objective.loss if loss is None and objective is not None else None if loss is None else losses.resolve(loss)
+    )
+    if function is None:
+        raise ValueError(f"{op}: argument 'loss' is missing, and the model was not compiled with one")
+    dtype = parameters[0].dtype
+    [(inputs, labels, _)] = batches.ArrayBatches(op, x, y, None, dtype, batch_size="full").nonempty()
+
+    def value(at):
+        kept = [p.array.copy() for p in parameters]
+        weights, begin = centre + at.array @ plane, 0
+        try:
+            for p in parameters:
+                p.array[...] = weights[begin : begin + p.array.size].reshape(p.array.shape)
+                begin += p.array.size
+            with Mode(model, False), no_grad():
+                result = function(labels, model(*inputs))
+            return float(result.array.mean())
+        finally:
+            for p, array in zip(parameters, kept, strict=True):
+                p.array[...] = array
+                p.changed()
+
+    return value
 
 
 @styled
