@@ -89,6 +89,80 @@ def test_a_score_of_nan_is_never_in_the_top():
     assert metrics.SparseTopKCategoricalAccuracy(k=2)([0], scores) == 0.0
 
 
+# ---- against scikit-learn ----
+def in_batches(metric, y, scores, weight=None):
+    metric.reset_state()
+    for rows in (slice(0, 7), slice(7, 8), slice(8, N)):
+        metric.update_state(y[rows], scores[rows], None if weight is None else weight[rows])
+    return metric.result()
+
+
+TIED = np.round(SCORES, 1)  # many equal scores
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+def test_scores_of_scikit_learn(weight):
+    of = pytest.importorskip("sklearn.metrics")
+    options = {} if weight is None else {"sample_weight": weight}
+    for scores in (SCORES, TIED):
+        y, column = YES[:, 0], scores[:, 0]
+        assert in_batches(metrics.AUC(), y, column, weight) == pytest.approx(of.roc_auc_score(y, column, **options))
+        precision = of.average_precision_score(y, column, **options)
+        assert in_batches(metrics.AUC(curve="PR"), y, column, weight) == pytest.approx(precision)
+    predicted = SCORES.argmax(axis=1)
+    for average in (None, "macro", "micro", "weighted"):
+        expected = of.f1_score(LABELS, predicted, average=average, **options)
+        for labels in (LABELS, ONE_HOT):
+            assert in_batches(metrics.F1Score(average), labels, SCORES, weight) == pytest.approx(expected)
+    for threshold in (0.3, 0.5):
+        expected = of.f1_score(YES[:, 0], SCORES[:, 0] > threshold, **options)
+        f1 = metrics.F1Score(threshold=threshold)
+        assert in_batches(f1, YES[:, :1], SCORES[:, :1], weight) == pytest.approx(expected)
+        expected = of.f1_score(YES, threshold < SCORES, average="macro", **options)
+        assert in_batches(metrics.F1Score("macro", threshold), YES, SCORES, weight) == pytest.approx(expected)
+    values = 1000 + SCORES * np.arange(1, 6)
+    found = in_batches(metrics.R2Score(), values, values + 0.3 * TIED, weight)
+    assert found == pytest.approx(of.r2_score(values, values + 0.3 * TIED, **options), rel=1e-5)
+    for labels, predictions in ((LABELS, predicted), (YES[:, 0].astype(int), (SCORES[:, 0] > 0.5).astype(int))):
+        np.testing.assert_array_equal(confusion_matrix(labels, predictions), of.confusion_matrix(labels, predictions))
+    found = in_batches(metrics.SparseTopKCategoricalAccuracy(k=2), LABELS, SCORES, weight)
+    assert found == pytest.approx(of.top_k_accuracy_score(LABELS, SCORES, k=2, **options))
+    rmse = np.sqrt(of.mean_squared_error(YES, SCORES, **options))
+    assert in_batches(metrics.RootMeanSquaredError(), YES, SCORES, weight) == pytest.approx(rmse, rel=1e-6)
+
+
+def test_scores_of_nothing():
+    assert metrics.AUC().result() == 0.0
+    assert metrics.AUC()([1, 1], [0.1, 0.2]) == 0.0
+    assert metrics.AUC(curve="PR")([0, 0], [0.1, 0.2]) == 0.0
+    assert metrics.R2Score().result() == 0.0
+    assert metrics.R2Score()([2.0, 2.0], [2.0, 2.0]) == 1.0
+    assert metrics.R2Score()([2.0, 2.0], [2.0, 3.0]) == 0.0
+    assert metrics.F1Score(threshold=0.5)([[0], [0]], [[0.1], [0.2]]) == 0.0
+    with pytest.raises(ValueError, match="needs a threshold"):
+        metrics.F1Score()([[0], [1]], [[0.1], [0.2]])
+    with pytest.raises(ValueError, match="F1Score: argument 'average' is 'mean'"):
+        metrics.F1Score("mean")
+    with pytest.raises(ValueError, match="AUC: argument 'curve' is 'roc'"):
+        metrics.AUC(curve="roc")
+    with pytest.raises(ValueError, match=r"f1_score: argument 'y_true' has shape \(2, 3\)"):
+        metrics.F1Score()(np.zeros((2, 3)), np.zeros((2, 2)))
+
+
+def test_scores_by_name_in_fit(capsys, tmp_path):
+    """A score per class is a list in the logs, on the line of the epoch and in the file."""
+    model = Model(nn.Sequential(nn.Linear(CLASSES, CLASSES), nn.Softmax(-1)))
+    names = ["auc", "f1_score", "r2", metrics.F1Score(name="each")]
+    model.compile("adam", "categorical_crossentropy", metrics=names)
+    logger = nncore.keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = model.fit(SCORES, ONE_HOT, epochs=2, verbose=2, callbacks=[logger]).history
+    assert history.keys() == {"loss", "auc", "f1_score", "r2", "each"}
+    assert len(history["each"][1]) == CLASSES
+    assert np.mean(history["each"][1]) == pytest.approx(history["f1_score"][1])
+    assert "each=[" in capsys.readouterr().out
+    assert str(history["each"][1]) in (tmp_path / "log.csv").read_text()
+
+
 # ---- the accuracy that fits ----
 @pytest.mark.parametrize(
     ("loss", "outputs", "y", "expected"),

@@ -7,6 +7,7 @@ channels-last images, momentum 0.99 and epsilon 1e-3 in batch normalization, eps
 from . import (
     activations,
     callbacks,
+    constraints,
     initializers,
     layers,
     losses,
@@ -26,6 +27,7 @@ __all__ = [
     "Sequential",
     "activations",
     "callbacks",
+    "constraints",
     "initializers",
     "layers",
     "losses",

@@ -11,14 +11,17 @@ from ..training.measures import (
     top_k_categorical_accuracy,
 )
 from ..training.metrics import (
+    AUC,
     Accuracy,
     BinaryAccuracy,
     CategoricalAccuracy,
+    F1Score,
     Mean,
     MeanAbsoluteError,
     MeanSquaredError,
     Metric,
     Precision,
+    R2Score,
     Recall,
     RootMeanSquaredError,
     SparseCategoricalAccuracy,
@@ -29,15 +32,18 @@ from ..training.metrics import MeanOfFunction as MeanMetricWrapper
 from ..training.metrics import resolve as get
 
 __all__ = [
+    "AUC",
     "Accuracy",
     "BinaryAccuracy",
     "CategoricalAccuracy",
+    "F1Score",
     "Mean",
     "MeanAbsoluteError",
     "MeanMetricWrapper",
     "MeanSquaredError",
     "Metric",
     "Precision",
+    "R2Score",
     "Recall",
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",

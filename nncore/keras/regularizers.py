@@ -51,15 +51,25 @@ class L1(L1L2):
 
     Args:
         l1: default 0.01.
+        proximal: whether weights that do not matter become exactly 0: after every step of `Model.fit` a weight moves towards
+            0 by learning_rate l1 and stops there, in the place of the penalty's gradient, which never gets them there. The
+            penalty is part of the reported loss either way. Default False.
 
     Example:
         >>> import nncore
         >>> L1(1.0)(nncore.tensor([3.0, -4.0])).item()
         7.0
+
+    Reference: Keras, `keras.regularizers.L1`; Tibshirani 1996; Daubechies, Defrise & De Mol 2004 (proximal).
     """
 
-    def __init__(self, l1=0.01):
+    def __init__(self, l1=0.01, proximal=False):
         super().__init__(l1=l1)
+        self.proximal = proximal
+
+    def __call__(self, x):
+        """The penalty of a Tensor."""
+        return super().__call__(as_tensor(x).detach() if self.proximal else x)
 
 
 class L2(L1L2):

@@ -121,3 +121,25 @@ def vector_to_parameters(vec, parameters):
         stop = start + parameter.numel()
         parameter.detach().copy_(vec[start:stop].reshape(parameter.shape))
         start = stop
+
+
+def sparsity(module):
+    """How many weights are exactly 0, as proximal L1 makes them.
+
+    Args:
+        module: a Module.
+
+    Returns:
+        dict from the name of a parameter to the share of its elements that are 0, and "total" for all of them together.
+
+    Example:
+        >>> import nncore
+        >>> layer = nncore.nn.Linear(2, 1)
+        >>> nncore.nn.utils.vector_to_parameters(nncore.tensor([0.0, 1.0, 0.0]), layer.parameters())
+        >>> nncore.nn.utils.sparsity(layer)
+        {'weight': 0.5, 'bias': 1.0, 'total': 0.6666666666666666}
+    """
+    sizes = {name: (p.numel(), int((p.detach() == 0).sum().item())) for name, p in module.named_parameters()}
+    elements, zeros = (sum(column) for column in zip(*sizes.values(), strict=True)) if sizes else (0, 0)
+    shares = {name: zero / count if count else 0.0 for name, (count, zero) in sizes.items()}
+    return {**shares, "total": zeros / elements if elements else 0.0}

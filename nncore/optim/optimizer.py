@@ -8,6 +8,7 @@ import numpy as np
 from nncore._core.capture import Kept, Same, guard, is_capturing, live, refuse, state, touch
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
+from nncore.optim.proximal import soften
 from nncore.optim.schedules import LearningRateSchedule
 
 
@@ -55,7 +56,9 @@ class Optimizer:
     """Base class of all optimizers.
 
     Args:
-        params: iterable of Tensors, of (name, Tensor) pairs, or of dicts with "params" and options of their own.
+        params: iterable of Tensors, of (name, Tensor) pairs, or of dicts with "params" and options of their own. The option
+            "l1" is one of every optimizer: after each step p = sign(p) max(|p| - lr l1, 0), the proximal form of l1 sum|p|,
+            which makes weights that do not matter exactly 0.
         defaults: options of the groups that do not give their own.
 
     Attributes:
@@ -133,6 +136,7 @@ class Optimizer:
         taken = {id(parameter) for other in self.param_groups for parameter in other["params"]}
         if not taken.isdisjoint(ids):
             raise ValueError("some parameters appear in more than one parameter group")
+        check_not_negative(l1=group.get("l1", 0))
         touch()
         options = {**self.defaults, **group, "params": params}
         if isinstance(options.get("lr"), LearningRateSchedule):
@@ -204,6 +208,8 @@ class Optimizer:
         for (_, step), (parameters, arrays, gradients, memories) in batches.items():
             counted = _step_number(step, memories) if names else step
             yield counted, arrays, gradients, *([memory[name].array for memory in memories] for name in names)
+            if group.get("l1"):
+                soften(arrays, group, group["l1"])
             for parameter in parameters:
                 parameter.changed()
             if names:

@@ -432,7 +432,7 @@ class CSVLogger(Callback):
 
 
 def _field(value):
-    return value if isinstance(value, (str, int)) else repr(float(value))
+    return value if isinstance(value, (str, int, list)) else repr(float(value))
 
 
 class TerminateOnNaN(Callback):

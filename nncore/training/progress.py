@@ -86,4 +86,6 @@ def _words(logs):
 
 def _number(value):
     """Four decimals, so that lines under each other align; an exponent where they would show little."""
+    if isinstance(value, list):
+        return f"[{' '.join(map(_number, value))}]"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"

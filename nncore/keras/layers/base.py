@@ -6,14 +6,18 @@ import re
 import numpy as np
 
 from ... import nn
+from ..._core.kernels import KERNELS
 from ..._core.tape import no_grad
 from ..._tensor import Tensor
 from ...nn.module import Module
 from ...ops.convert import as_tensor, default_dtype
+from ...optim.proximal import soften
 from ...training.loop import Mode
-from .. import initializers, regularizers
+from .. import constraints, initializers, regularizers
 from ..serial import serialize
 from .input import Input
+
+_copy = KERNELS["copy"]
 
 COMMON = ("input_shape", "input_dim", "name", "trainable", "activity_regularizer", "dtype")
 
@@ -126,6 +130,7 @@ class Layer(KerasWeights, Module):
         self._weights_dtype = None if dtype is None else np.dtype(dtype)
         self._trainable = trainable
         self._weight_regularizers = []
+        self._weight_constraints = []  # (constraint, Parameter, axes in Keras's order or None)
         self._added_losses = []
 
     # ---- weights ----
@@ -144,7 +149,14 @@ class Layer(KerasWeights, Module):
             self.input_shape = tuple(input_shape[1:])
 
     def add_weight(
-        self, shape=None, initializer="glorot_uniform", dtype=None, trainable=True, regularizer=None, name=None
+        self,
+        shape=None,
+        initializer="glorot_uniform",
+        dtype=None,
+        trainable=True,
+        regularizer=None,
+        constraint=None,
+        name=None,
     ):
         """A new Parameter, for `build` to assign to an attribute.
 
@@ -154,15 +166,18 @@ class Layer(KerasWeights, Module):
             dtype: default: the layer's.
             trainable: whether it asks for a gradient.
             regularizer: penalty that is added to the loss.
+            constraint: what the weight is held to after every step.
             name: ignored; the attribute is the name.
         """
         values = initializers.get(initializer)(tuple(shape or ()), dtype or self.dtype)
-        return self._weight(values, trainable, regularizer)
+        return self._weight(values, trainable, regularizer, constraint)
 
-    def _weight(self, values, trainable=True, regularizer=None):
+    def _weight(self, values, trainable=True, regularizer=None, constraint=None, axes=None):
         parameter = nn.Parameter(values, requires_grad=trainable and self._trainable)
         if regularizer is not None:
             self._weight_regularizers.append((regularizers.get(regularizer), parameter))
+        if constraint is not None:
+            self._weight_constraints.append((constraints.get(constraint), parameter, axes))
         return parameter
 
     @property
@@ -213,6 +228,25 @@ class Layer(KerasWeights, Module):
         if not self._weight_regularizers and not self._added_losses:
             return ()
         return [regularizer(parameter) for regularizer, parameter in self._weight_regularizers] + self._added_losses
+
+    # ---- after a step ----
+    def constrain(self, optimizer):
+        """Hold the weights to their constraints, and take the proximal steps of their regularizers.
+
+        Args:
+            optimizer: that has just made a step; its learning rate is the size of a proximal step.
+        """
+        for regularizer, parameter in self._weight_regularizers:
+            if getattr(regularizer, "proximal", False) and parameter.grad is not None:
+                group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+                soften([parameter.array], group, regularizer.l1)
+                parameter.changed()
+        for constraint, parameter, axes in self._weight_constraints:
+            if parameter.grad is not None:
+                weight = Tensor(_in_axes(parameter.array, axes))
+                with no_grad():
+                    _copy(constraint(weight).array, out=weight.array)
+                parameter.changed()
 
     # ---- configuration ----
     def get_config(self):

@@ -60,6 +60,7 @@ class Conv2D(Activated, _Images):
         kernel_initializer: default `"glorot_uniform"`.
         bias_initializer: default `"zeros"`.
         kernel_regularizer, bias_regularizer: penalties added to the loss. Default None.
+        kernel_constraint, bias_constraint: what they are held to after every step. Default None.
         **common: see `Layer`.
 
     Attributes:
@@ -95,6 +96,8 @@ class Conv2D(Activated, _Images):
         bias_initializer="zeros",
         kernel_regularizer=None,
         bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
         **common,
     ):
         super().__init__(**common)
@@ -108,7 +111,14 @@ class Conv2D(Activated, _Images):
             raise ValueError(f"Conv2D: argument 'filters' is {filters}, expected a multiple of groups={groups}")
         self._init_images(padding, data_format)
         self._init_activated(
-            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
         )
         self._build_if_shape_is_known()
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ... import ops
-from .. import activations, initializers, regularizers
+from .. import activations, constraints, initializers, regularizers
 from .base import Layer, check_positive, in_dtype_of
 
 # What a matrix product or a convolution can apply in its kernel. Sigmoid is not among them: it remembers its logits.
@@ -21,6 +21,8 @@ class Activated(Layer):
         bias_initializer,
         kernel_regularizer,
         bias_regularizer,
+        kernel_constraint=None,
+        bias_constraint=None,
     ):
         function = activations.get(activation)
         self.activation = activations.serialize(activation)
@@ -29,6 +31,8 @@ class Activated(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.fused_activation = FUSED.get(function)
         # A list hides a Module from the tree if `activation` has put it there already.
         self._afterwards = [function if self.fused_activation is None else activations.linear]
@@ -41,10 +45,11 @@ class Activated(Layer):
         """`weight` and `bias` for a kernel of the given shape in Keras's layout."""
         kernel = self.kernel_initializer(shape, self.dtype)
         to_torch = np.argsort(self._kernel_axes)
-        self.weight = self._weight(kernel.permute(*to_torch), regularizer=self.kernel_regularizer)
+        options = {"regularizer": self.kernel_regularizer, "constraint": self.kernel_constraint}
+        self.weight = self._weight(kernel.permute(*to_torch), axes=self._kernel_axes, **options)
         if self.use_bias:
             values = self.bias_initializer((shape[-1],), self.dtype)
-            self.bias = self._weight(values, regularizer=self.bias_regularizer)
+            self.bias = self._weight(values, regularizer=self.bias_regularizer, constraint=self.bias_constraint)
         else:
             self.register_parameter("bias", None)
 
@@ -67,6 +72,7 @@ class Dense(Activated):
         kernel_initializer: default `"glorot_uniform"`.
         bias_initializer: default `"zeros"`.
         kernel_regularizer, bias_regularizer: penalties added to the loss. Default None.
+        kernel_constraint, bias_constraint: what they are held to after every step. Default None.
         **common: see `Layer`.
 
     Attributes:
@@ -95,13 +101,22 @@ class Dense(Activated):
         bias_initializer="zeros",
         kernel_regularizer=None,
         bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
         **common,
     ):
         super().__init__(**common)
         check_positive("Dense", units=units)
         self.units = units
         self._init_activated(
-            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
         )
         self._build_if_shape_is_known()
 
@@ -128,6 +143,7 @@ class Embedding(Layer):
         output_dim: length of a row.
         embeddings_initializer: default `"uniform"`.
         embeddings_regularizer: penalty added to the loss. Default None.
+        embeddings_constraint: what the table is held to after every step. Default None.
         **common: see `Layer`.
 
     Attributes:
@@ -147,15 +163,25 @@ class Embedding(Layer):
     shown = ("input_dim", "output_dim")
     own_common = ("input_dim",)
 
-    def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None, **common):
+    def __init__(
+        self,
+        input_dim,
+        output_dim,
+        embeddings_initializer="uniform",
+        embeddings_regularizer=None,
+        embeddings_constraint=None,
+        **common,
+    ):
         super().__init__(**common)
         check_positive("Embedding", input_dim=input_dim, output_dim=output_dim)
         self.input_dim = input_dim
         self.output_dim = output_dim
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
         table = self.embeddings_initializer((input_dim, output_dim), self.dtype)
-        self.weight = self._weight(table, regularizer=self.embeddings_regularizer)
+        options = {"regularizer": self.embeddings_regularizer, "constraint": self.embeddings_constraint}
+        self.weight = self._weight(table, **options)
 
     def call(self, x):
         """Indices (batch, ...) -> (batch, ..., output_dim)."""
