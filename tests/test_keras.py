@@ -104,6 +104,68 @@ KERAS_LAYERS = [
 ]
 
 
+def test_normalization_is_measured():
+    x = (wave(40, 3) * [1, 100, 0] + [5, -3, 7]).astype(np.float32)
+    layer = layers.Normalization()
+    assert not layer.built
+    layer.adapt(x)
+    mean, variance = x.astype(np.float64).mean(0), x.astype(np.float64).var(0)
+    np.testing.assert_allclose(layer.get_weights(), [mean, variance], rtol=1e-6, atol=1e-9)
+    y = layer(x).numpy()
+    np.testing.assert_allclose(
+        y[:, :2], ((x - mean) / np.sqrt(np.maximum(variance, 1e-14)))[:, :2], rtol=1e-4, atol=1e-5
+    )
+    assert np.abs(y[:, 2]).max() == 0
+    batches = layers.Normalization()
+    batches.adapt((x[i : i + 7], None) for i in range(0, 40, 7))
+    np.testing.assert_allclose(batches.get_weights(), layer.get_weights(), rtol=1e-6)
+    back = layers.Normalization(mean=mean, variance=variance, invert=True)
+    np.testing.assert_allclose(back(y).numpy(), x, rtol=1e-5, atol=1e-4)
+    images = np.random.default_rng(0).normal(2, 3, (5, 4, 6, 3))
+    for axis, others in ((-1, (0, 1, 2)), ((1, 3), (0, 2)), (None, (0, 1, 2, 3))):
+        layer = layers.Normalization(axis=axis, dtype="float64")
+        layer.adapt(images)
+        assert layer.mean.shape == images.mean(axis=others).shape
+        y = layer(images).numpy()
+        np.testing.assert_allclose(y.mean(axis=others), 0, atol=1e-12)
+        np.testing.assert_allclose(y.std(axis=others), 1, rtol=1e-12)
+        again = layers.Normalization.from_config(layer.get_config())
+        again.set_weights(layer.get_weights())
+        np.testing.assert_array_equal(again(images).numpy(), y)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: layers.Normalization(mean=1.0), "expected both arguments 'mean' and 'variance'"),
+        (lambda: layers.Normalization(axis=0)(X), "'axis' is 0, but 'x' has 2 axes"),
+        (
+            lambda: layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 1.0])(wave(4, 3)),
+            r"'mean' has shape \(2,\), expected \(3,\)",
+        ),
+        (lambda: layers.Normalization().adapt(np.zeros((0, 3))), "holds no samples"),
+        (lambda: layers.Normalization().adapt(np.full((2, 3), np.nan)), "holds NaN"),
+    ],
+)
+def test_normalization_errors(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_normalization_in_a_model_is_saved_and_replayed(tmp_path):
+    x = (100 + 10 * wave(64, 6)).astype(np.float32)
+    first = layers.Normalization(input_shape=(6,))
+    first.adapt(x)
+    net = models.Sequential([first, layers.Dense(3, activation="softmax")])
+    net.compile("adam", "categorical_crossentropy")
+    y = np.eye(3)[np.arange(64) % 3]
+    net.fit(x, y, epochs=2, verbose=0)
+    assert net.replay.reason is None
+    net.save(tmp_path / "net.safetensors")
+    loaded = models.load_model(tmp_path / "net.safetensors")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), net.predict(x, verbose=0))
+
+
 @pytest.mark.parametrize(
     ("layer", "weights", "shape", "first", "total"), KERAS_LAYERS, ids=lambda v: getattr(v, "name", "")
 )

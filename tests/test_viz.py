@@ -451,6 +451,14 @@ def test_history_puts_panels_below_each_other_on_narrow_paper(panels):
         assert len({round(ax.get_position().x0, 2) for ax in figure.axes}) <= columns
 
 
+def test_history_draws_itself(tmp_path):
+    model = nncore.Model(mlp(2, 2))
+    model.compile("adam", nn.CrossEntropyLoss(), metrics=["accuracy"])
+    figure = model.fit(*MOONS, epochs=3, validation_split=0.2, verbose=0).plot(tmp_path / "curves.svg", "title")
+    assert [len(ax.lines) for ax in figure.axes] == [2, 2]
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+
+
 # ---- wrong arguments ----
 X, Y = MOONS
 

@@ -38,6 +38,12 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
+    def plot(self, path=None, title=None, figsize=None):
+        """Draw the curves; see `nncore.viz.plot_history`, whose result this is."""
+        from ..viz import plot_history
+
+        return plot_history(self, path, title, figsize)
+
     def __repr__(self):
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
         return f"History({len(self.epoch)} epochs{': ' + last if last else ''})"

@@ -10,7 +10,7 @@ from .convolution import (
 )
 from .core import ELU, Activation, Dense, Dropout, Embedding, Identity, LeakyReLU, ReLU, Softmax
 from .input import Input
-from .normalization import BatchNormalization, LayerNormalization
+from .normalization import BatchNormalization, LayerNormalization, Normalization
 from .reshaping import Add, Concatenate, Flatten, Permute, Reshape
 
 InputLayer = Input
@@ -42,6 +42,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2D",
     "MaxPooling2D",
+    "Normalization",
     "Permute",
     "ReLU",
     "Reshape",

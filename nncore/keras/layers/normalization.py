@@ -1,6 +1,9 @@
 """Batch and layer normalization with Keras's conventions."""
 
+import numpy as np
+
 from ... import ops
+from ..._tensor import Tensor
 from .. import initializers, regularizers
 from .base import Layer, in_dtype_of
 
@@ -160,3 +163,105 @@ class LayerNormalization(Layer):
         if self.weight is not None:
             x = in_dtype_of(x, self.weight)
         return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.epsilon)
+
+
+class Normalization(Layer):
+    """y = (x - mean) / max(sqrt(variance), 1e-7), with fixed numbers that `adapt` measures on the training data.
+
+    Args:
+        axis: axes that have a mean and variance each, one integer or several; None: one for all numbers. Default -1.
+        mean, variance: the numbers, if they are known. Default None: 0 and 1 until `adapt` is called.
+        invert: whether the layer goes back, y = x * max(sqrt(variance), 1e-7) + mean. Default False.
+        **common: see `Layer`.
+
+    Attributes:
+        mean, variance: buffers of the shape of the axes.
+
+    Shapes: (batch, ...) -> the same.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = Normalization()
+        >>> layer.adapt(np.array([[0.0, 10.0], [4.0, 30.0]], np.float32))
+        >>> layer(np.array([[2.0, 40.0]], np.float32))
+        tensor([[0., 2.]])
+
+    Reference: Keras, `keras.layers.Normalization`.
+    """
+
+    keras_axes = (("mean", None), ("variance", None))
+    shown = ("axis", "invert")
+
+    def __init__(self, axis=-1, mean=None, variance=None, invert=False, **common):
+        super().__init__(**common)
+        if (mean is None) != (variance is None):
+            raise ValueError("Normalization: expected both arguments 'mean' and 'variance', or none of them")
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+        self.invert = invert
+        self._given = None if mean is None else (np.asarray(mean).tolist(), np.asarray(variance).tolist())
+        self._build_if_shape_is_known()
+
+    def build(self, input_shape):
+        """Make mean and variance."""
+        rank = len(input_shape)
+        axes = () if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        if any(not (-rank < axis < 0 or 0 < axis < rank) for axis in axes):
+            raise ValueError(
+                f"Normalization: argument 'axis' is {self.axis}, but 'x' has {rank} axes, the batch axis first"
+            )
+        self._kept = tuple(sorted(axis % rank for axis in axes))
+        shape = tuple(input_shape[axis] for axis in self._kept)
+        for name, values in zip(("mean", "variance"), self._given or (0.0, 1.0), strict=True):
+            try:
+                array = np.broadcast_to(np.asarray(values, self.dtype), shape).copy()
+            except ValueError:
+                raise ValueError(
+                    f"Normalization: argument {name!r} has shape {np.shape(values)}, expected {shape}"
+                ) from None
+            self.register_buffer(name, Tensor(array))
+
+    def adapt(self, data):
+        """Measure mean and variance, in float64.
+
+        Args:
+            data: array of shape (samples, ...), or an iterable of batches x or (x, y).
+        """
+        batches = [data] if isinstance(data, Tensor) or hasattr(data, "__array__") else data
+        count, mean, squares = 0, 0.0, 0.0
+        for batch in batches:
+            x = batch[0] if isinstance(batch, (tuple, list)) else batch
+            x = np.asarray(x.detach() if isinstance(x, Tensor) else x, np.float64)
+            if not self.built:
+                self._build((None, *x.shape[1:]))
+            others = tuple(axis for axis in range(x.ndim) if axis not in self._kept)
+            n = int(np.prod([x.shape[axis] for axis in others]))
+            if not n:
+                continue
+            shift = x.mean(axis=others) - mean
+            squares = squares + x.var(axis=others) * n + shift**2 * (count * n / (count + n))
+            count, mean = count + n, mean + shift * (n / (count + n))
+        if not count or not np.isfinite(squares).all():
+            raise ValueError(
+                f"adapt: argument 'data' holds {'NaN, infinity or too large numbers' if count else 'no samples'}"
+            )
+        self.mean.array[...] = mean
+        self.variance.array[...] = squares / count
+        self.mean.changed()
+        self.variance.changed()
+
+    def call(self, x):
+        """(batch, ...) -> the same shape."""
+        x = in_dtype_of(x, self.mean)
+        shape = [x.shape[axis] if axis in self._kept else 1 for axis in range(x.ndim)]
+        mean, scale = self.mean.reshape(shape), ops.clamp(ops.sqrt(self.variance), 1e-7).reshape(shape)
+        return x * scale + mean if self.invert else (x - mean) / scale
+
+    def get_config(self):
+        """The arguments; what `adapt` measured is among the weights."""
+        mean, variance = self._given or (None, None)
+        config = {"axis": self.axis, "mean": mean, "variance": variance, "invert": self.invert, "name": self.name}
+        if self._weights_dtype is not None:
+            config["dtype"] = self._weights_dtype.name
+        if self.input_shape is not None:
+            config["input_shape"] = self.input_shape
+        return config
