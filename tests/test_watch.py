@@ -234,6 +234,18 @@ def test_observe_names_every_call():
     assert model.training
 
 
+def test_an_activation_in_place_is_one():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(4, 1))
+    _, seen = observe(model, (X,))
+    assert [(layer.title, layer.kind) for layer in seen] == [
+        ("0 (Linear)", None),
+        ("1 (ReLU)", "relu"),
+        ("3 (Linear)", None),
+    ]
+    step = nncore.explain(model, X[0], [1.0], print_fn=None)
+    assert "relu(z_h1)" in step.text
+
+
 # ---- information ----
 def test_information_plane_of_a_known_net():
     """Four inputs, a hidden unit that tells x0 and one that tells nothing."""

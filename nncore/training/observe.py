@@ -95,7 +95,8 @@ def observe(model, inputs, training=False, gradients=False):
         if isinstance(before, Tensor) and id(before) not in seen and (kind := _kind(None, before)):
             add(f"before {names[layer]}", layer, None, before, kind)
         output = result[0] if isinstance(result, (tuple, list)) else result
-        if isinstance(output, Tensor) and id(output) not in seen:
+        in_place = getattr(layer, "inplace", False) and type(layer).__name__.lower() in KINDS
+        if isinstance(output, Tensor) and (in_place or id(output) not in seen):
             add(names[layer], layer, before if isinstance(before, Tensor) else None, output, _kind(layer, output))
 
     handles = [layer.register_forward_hook(note) for layer in names]
