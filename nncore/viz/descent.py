@@ -261,8 +261,8 @@ def plot_lr_finder(rates, losses, ax=None, smoothing=0.05, figsize=(5.5, 3.6)):
         >>> from nncore import viz
         >>> rates = np.geomspace(1e-5, 1, 60)
         >>> ax = viz.plot_lr_finder(rates, 1 / (1 + (rates / 1e-2) ** 2) + rates)
-        >>> 1e-3 < ax.lines[-1].get_xdata()[0] < 1e-2
-        np.True_
+        >>> ax.lines[-1].get_label()
+        'falls fastest at 0.0092'
 
     Reference: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017, section 3.3.
     """
