@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import peers, work
+from benchmarks import peers, recurrent, work
 from benchmarks.calibrate import Machine
 from benchmarks.family_report import PEERS, as_markdown, rival
 from benchmarks.networks import mnist_cnn, resnet20
@@ -211,6 +211,31 @@ FAMILIES = {
         ("average 2x2, 32x64x56x56", work.pool, ("avg", 32, 64, 56), share(0.8)),
         ("average 7x7, 32x64x7x7", work.pool, ("avg", 32, 64, 7, 7), share(0.8)),
         ("average 2x2, forward and backward 32x64x56x56", work.pool, ("avg", 32, 64, 56, 2, True), share(0.8)),
+    ],
+    "recurrent": [
+        *(
+            (f"{kind}, forward and backward, 50 steps x {batch} x {inputs} -> {size}", *rest)
+            for kind, ask in (("LSTM", 1.3), ("GRU", 3), ("RNN", None))
+            for batch, inputs, size, *listed in ((32, 64, 128, LISTED), (16, 67, 131), (32, 256, 256))
+            for rest in [
+                (
+                    partial(recurrent.layer, kind, backward=True),
+                    (50, batch, inputs, size),
+                    Ask("best peer", ask) if listed and ask else None,
+                    *listed,
+                )
+            ]
+        ),
+        *(
+            (
+                f"{kind}, 50 steps of one example, 64 -> 128",
+                partial(recurrent.layer, kind),
+                (50, 1, 64, 128),
+                Ask("best peer", 3),
+                LISTED,
+            )
+            for kind in ("LSTM", "GRU", "RNN")
+        ),
     ],
     "optimizers": [
         ("Adam, 10M", work.optimizer, ("Adam", (10_000_000,)), share(0.9), LISTED),

@@ -53,6 +53,26 @@ def mnist_cnn(nn):
     )
 
 
+def char_lstm(vocabulary, features, hidden):
+    """The builder of a model of text: an embedding, an LSTM over (batch, steps), logits of every next character."""
+
+    def build(nn):
+        class CharLSTM(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.embedding = nn.Embedding(vocabulary, features)
+                self.lstm = nn.LSTM(features, hidden, batch_first=True)
+                self.head = nn.Linear(hidden, vocabulary)
+
+            def forward(self, x):
+                y, _ = self.lstm(self.embedding(x))
+                return self.head(y.reshape(-1, hidden))
+
+        return CharLSTM()
+
+    return build
+
+
 def resnet20(nn):
     """He et al. 2016, section 4.2: three stages of three blocks, 16, 32 and 64 channels, on 3 x 32 x 32."""
 

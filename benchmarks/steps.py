@@ -22,7 +22,7 @@ from benchmarks.networks import dense, fresh, lenet5, mnist_cnn, resnet20
 from benchmarks.predictions import predict
 from benchmarks.run import about, write
 from benchmarks.steps_report import PEERS, as_markdown
-from benchmarks.training_steps import LR, Batches, cnn, digits_cnn, eager_mlp, mlp, step_of
+from benchmarks.training_steps import LR, Batches, cnn, digits_cnn, eager_mlp, mlp, step_of, text_lstm
 from nncore.bench import SETTLE, latencies, measure, normal, verify
 from nncore.config import default_threads
 
@@ -167,6 +167,13 @@ ROWS = [
     ("step LeNet-5, batch 64", step_row, cnn, (lenet5, 64, 1, 28, 2.26e6), (Ask("torch", 3),)),
     ("step MNIST CNN, batch 64", step_row, cnn, (mnist_cnn, 64, 1, 28, 14.2e6), (Ask("torch", 3),)),
     ("step ResNet-20, batch 32", step_row, cnn, (resnet20, 32, 3, 32, 243.9e6), (Ask("torch", 1.6),)),
+    (
+        "step LSTM on text, 64 steps, 128 units, batch 32",
+        step_row,
+        text_lstm,
+        (32, 64, 65, 64, 128),
+        (Ask("torch", 1.3),),
+    ),
     (
         "predict 8-64-64-4, batch 1",
         *(prediction_row, predict, (8, 64, 64, 4)),

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import nncore
-from benchmarks import elementwise, layers
+from benchmarks import elementwise, layers, recurrent
 
 MEGA, SMALL = (1_000_000,), (64, 128)
 MATRIX = [(4096, 256), (128, 10)]
@@ -16,6 +16,7 @@ IMAGES = [(32, 56, 64), (32, 8, 16)]
 CONVOLUTIONS = [(32, 28, 1, 8), (16, 28, 64, 64), (32, 8, 16, 32), (16, 28, 64, 128, 1, 1, 0), (8, 56, 3, 64, 7, 2, 3)]
 PRODUCTS = [(32, 784, 128), (1, 784, 128), (64, 64, 64), (256, 512, 512), (128, 1024, 1024)]
 PARAMETERS = [((784, 128), (128,), (128, 10), (10,)), ((1_000_000,),)]
+SEQUENCES = [(50, 32, 64, 128), (50, 1, 64, 128)]
 TABLE = [(4096, 10_000, 128)]
 AXES = {"all": [(MEGA, None)], "last": [((4096, 256), 1), ((128, 10), 1)], "first": [((4096, 256), 0)]}
 
@@ -82,6 +83,14 @@ ROWS = {
     "batch_norm": (layers.batch_norm_forward, [(32 * 28 * 28, 64), (64, 64)]),
     "batch_norm_backward": (layers.batch_norm_backward, [(32 * 28 * 28, 64), (64, 64)]),
     "batch_norm_inference": (layers.batch_norm_inference, [(32 * 28 * 28, 64), (64, 64)]),
+    **{kind: (partial(recurrent.forward, kind), SEQUENCES) for kind in recurrent.GATES},
+    **{f"{kind}_lengths": (partial(recurrent.forward, kind, lengths=True), SEQUENCES) for kind in ("lstm", "gru")},
+    **{
+        f"{kind}_reverse": (partial(recurrent.forward, kind, lengths=True, reverse=True), SEQUENCES)
+        for kind in ("rnn", "lstm")
+    },
+    "gru_reset_before": (partial(recurrent.forward, "gru", reset_after=False), SEQUENCES),
+    "gru_keras": (partial(recurrent.forward, "gru", reset_after=False, reverse=True), SEQUENCES),
     "random_uniform": (layers.random_uniform, [MEGA]),
     "random_normal": (layers.random_normal, [MEGA]),
     "random_permutation": (layers.random_permutation, [(100_000,)]),

@@ -17,7 +17,7 @@ import numpy as np
 import nncore
 from benchmarks import peers
 from benchmarks.baselines import NumpyCNN
-from benchmarks.networks import dense, fresh, small_cnn
+from benchmarks.networks import char_lstm, dense, fresh, small_cnn
 from benchmarks.work import Work
 from nncore.bench import NumpyMLP, normal
 from nncore.compiled import Captured
@@ -53,11 +53,21 @@ class Batches:
         return lambda: step(*next(batches))
 
 
+class Text(Batches):
+    """Batches of sequences of characters, numbers below `classes`, and of the characters that follow them."""
+
+    def __init__(self, batch, steps, classes):
+        self.batch, self.shape, self.classes = batch, (steps,), classes
+        self.count = max(4, min(POOL, POOL_BYTES // (16 * batch * steps)))
+        text = np.random.default_rng(1).integers(0, classes, (self.count * batch, steps + 1))
+        self.x, self.y = text[:, :-1].copy(), text[:, 1:].copy()
+
+
 def loss_of(library, model, classes):
     """Function (x, y): the loss, as a tensor of the library."""
     F = library.nn.functional
     loss = F.cross_entropy if classes > 1 else F.mse_loss
-    return lambda x, y: loss(model(x), y)
+    return lambda x, y: loss(model(x), y if y.ndim == 1 or classes == 1 else y.flatten())
 
 
 def step_of(library, model, classes, compiled=lambda loss: loss, **options):
@@ -301,3 +311,16 @@ def digits_cnn(batch, size, channels, filters, classes):
     baseline = NumpyCNN(batch, size, channels, filters, classes, weights)
     contest.run["numpy"] = batches.turns(baseline.step, convert_x=lambda x: x.transpose(0, 2, 3, 1))
     return contest
+
+
+def text_lstm(batch, steps, vocabulary, features, hidden):
+    """A model of text: an embedding, an LSTM, a linear layer."""
+    build, batches = char_lstm(vocabulary, features, hidden), Text(batch, steps, vocabulary)
+    model, eager = fresh(build), fresh(build)
+    run = {
+        "nncore": batches.turns(nncore.compile(step_of(nncore, model, vocabulary)), nncore.from_numpy),
+        "eager": batches.turns(step_of(nncore, eager, vocabulary), nncore.from_numpy),
+        **torch_steps(build, batches),
+    }
+    products = 4 * hidden * (features + hidden) + hidden * vocabulary
+    return _work(run, model, batches, steps * 6 * products, 1e-3)

@@ -365,7 +365,7 @@ def layer_norm_both(rows, cols):
 def batch_norm_both(batch, channels, size):
     """In training: forward, then dx, dweight and dbias."""
     x, dy = _image(batch, channels, size, size), _image(batch, channels, size, size, seed=3)
-    state = {lib: (lib.zeros(channels), lib.ones(channels)) for lib in _libraries()}
+    state = {lib: (lib.zeros(channels), lib.ones(channels)) for lib in libraries()}
     return contest(
         lambda lib, x, w, b: lib.nn.functional.batch_norm(x, *state[lib], w, b, True),
         *(x, normal(channels, seed=1), normal(channels, seed=2)),
@@ -399,7 +399,8 @@ def _as_rows(kernel, rows, *arguments):
     return KernelCall(kernel, x, *arguments, out=y)
 
 
-def _libraries():
+def libraries():
+    """nncore, and torch if it takes part."""
     if not peers.has("torch"):
         return [nncore]
     import torch
@@ -453,7 +454,7 @@ def optimizer(name, *shapes):
         footprint=(16.0 if name.startswith("Adam") else 12.0) * size,
         counted=f"{BYTES[name]:.0f} bytes per parameter",
     )
-    for lib in _libraries():
+    for lib in libraries():
         params = [lib.zeros(*shape) for shape in shapes]
         for p, grad in zip(params, grads):
             p.requires_grad_()

@@ -453,3 +453,80 @@ bool nn_check_avg_pool2d_backward(void *args, nn_error *error) {
            check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) &&
            check_gradient(OH, OW, a->OH, a->OW, error);
 }
+
+/* ---- recurrent layers ---- */
+/* Steps of a block: as many as make a chunk of inner indices for the gradients of the weights. */
+static int64_t block_steps(int64_t seq, int64_t batch) {
+    const int64_t steps = batch < 1 ? 256 : batch > 256 ? 1 : 256 / batch;
+    return steps < seq ? steps : seq > 0 ? seq : 1;
+}
+
+static bool check_gates(int64_t rows, int64_t gates, int64_t H, nn_error *error) {
+    if (rows != gates * H)
+        return fail(error,
+                    "argument 'weight_hh' has shape (%" PRId64 ", %" PRId64 "), expected %" PRId64
+                    " H rows, H = %" PRId64,
+                    rows, H, gates, H);
+    return true;
+}
+
+static bool check_lengths(const int64_t *lengths, int64_t batch, int64_t seq, nn_error *error) {
+    for (int64_t b = 0; lengths && b < batch; b++)
+        if (lengths[b] < 0 || lengths[b] > seq)
+            return fail(error, "argument 'lengths' holds %" PRId64 " at position %" PRId64 ", expected 0 to %" PRId64,
+                        lengths[b], b, seq);
+    return true;
+}
+
+/* Those whose derivative is a function of the output. */
+static bool check_rnn_activation(int64_t activation, nn_error *error) {
+    if (activation < NN_ACT_NONE || activation > NN_ACT_TANH)
+        return fail(error, "argument 'activation' is %" PRId64 ", expected %d to %d", activation, NN_ACT_NONE,
+                    NN_ACT_TANH);
+    return true;
+}
+
+/* The recurrent weight is packed where many rows use it, more than once. */
+static bool reads_often(int64_t seq, int64_t batch) { return batch > 3 && seq > 1; }
+
+bool nn_check_rnn_forward(void *args, nn_error *error) {
+    nn_rnn_forward_args *a = args;
+    a->steps = block_steps(a->seq, a->batch);
+    a->packed = reads_often(a->seq, a->batch) ? nn_panels_size(a->H, a->H) : 0;
+    return check_lengths(a->lengths, a->batch, a->seq, error) && check_rnn_activation(a->activation, error);
+}
+
+bool nn_check_rnn_backward(void *args, nn_error *error) {
+    nn_rnn_backward_args *a = args;
+    a->steps = block_steps(a->seq, a->batch);
+    a->packed = nn_panels_size(a->H, a->H);
+    return check_lengths(a->lengths, a->batch, a->seq, error) && check_rnn_activation(a->activation, error);
+}
+
+bool nn_check_lstm_forward(void *args, nn_error *error) {
+    nn_lstm_forward_args *a = args;
+    a->steps = block_steps(a->seq, a->batch);
+    a->packed = reads_often(a->seq, a->batch) ? nn_panels_size(a->H, a->H4) : 0;
+    return check_gates(a->H4, 4, a->H, error) && check_lengths(a->lengths, a->batch, a->seq, error);
+}
+
+bool nn_check_lstm_backward(void *args, nn_error *error) {
+    nn_lstm_backward_args *a = args;
+    a->steps = block_steps(a->seq, a->batch);
+    a->packed = nn_panels_size(a->H4, a->H);
+    return check_gates(a->H4, 4, a->H, error) && check_lengths(a->lengths, a->batch, a->seq, error);
+}
+
+bool nn_check_gru_forward(void *args, nn_error *error) {
+    nn_gru_forward_args *a = args;
+    a->steps = block_steps(a->seq, a->batch);
+    a->packed = reads_often(a->seq, a->batch) ? nn_panels_size(a->H, 2 * a->H) + nn_panels_size(a->H, a->H) : 0;
+    return check_gates(a->H3, 3, a->H, error) && check_lengths(a->lengths, a->batch, a->seq, error);
+}
+
+bool nn_check_gru_backward(void *args, nn_error *error) {
+    nn_gru_backward_args *a = args;
+    a->steps = block_steps(a->seq, a->batch);
+    a->packed = nn_panels_size(a->H3, a->H);
+    return check_gates(a->H3, 3, a->H, error) && check_lengths(a->lengths, a->batch, a->seq, error);
+}

@@ -36,6 +36,21 @@ SETTINGS = [
     *({"outer": o, "n": n, "inner": i} for o, n, i in [(3, 1, 1), (2, 9001, 1), (3, 70, 19), (1, 600, 67), (5, 17, 3)]),
     *({"n": (7, 9), "rows": rows, "cols": cols} for rows, cols in [(5, 1), (60, 19)]),
     *({"rows": rows, "C": channels} for rows, channels in [(2, 1), (67, 19), (3000, 5)]),
+    *(
+        {
+            "seq": seq,
+            "batch": batch,
+            "I": inputs,
+            "H": size,
+            "H3": 3 * size,
+            "H4": 4 * size,
+            "steps": 0,
+            "packed": 0,
+            "activation": 3,
+        }
+        | {"reverse": way, "reset_after": way, "update_first": way}
+        for seq, batch, inputs, size, way in [(1, 1, 1, 1, 0), (5, 2, 3, 9, 0), (3, 7, 20, 33, 1), (40, 9, 5, 17, 1)]
+    ),
     *({"batch": 2, "M": M, "N": N, "K": K} for M, N, K in test_gemm.SHAPES + test_gemm.EMPTY),
     *map(convolution, test_conv2d.CASES.values()),
     pooling(2, 3, 9, 7, (2, 3), stride=(2, 3)),
@@ -59,6 +74,11 @@ INDICES = {  # (kernel, field) -> dtype, the size that bounds it
     ("nll_loss_forward", "target"): ("int64", "cols"),
     ("nll_loss_backward", "target"): ("int64", "cols"),
     ("put_along", "index"): ("int64", "n"),
+    **{
+        (f"{cell}_{way}", "lengths"): ("int64", "seq")
+        for cell in ("rnn", "lstm", "gru")
+        for way in ("forward", "backward")
+    },
     ("max_pool2d_backward", "index"): ("int32", "positions"),
 }
 

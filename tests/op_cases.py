@@ -362,6 +362,32 @@ case("batch_norm_inference", F.batch_norm, reference.batch_norm_inference,
      (((5, 3), *((3,),) * 4), ((2, 3, 2, 2), *((3,),) * 4)),
      lambda n: ((4, n), *((n,),) * 4), ((400, 421), *((421,),) * 4),
      ["batch_norm_inference", "batch_norm_backward"], ulp=16, scale=8)
+
+# ---- recurrent layers ----
+def recurrent(label, op, formula, name, gates, states, options, *, lengths=False):
+    """Arguments are x, the states, the weights and the biases, and perhaps lengths."""
+
+    def shapes(seq, batch, inputs, size):
+        rows = gates * size
+        arguments = [(seq, batch, inputs), *[(batch, size)] * states, (rows, inputs), (rows, size), (rows,), (rows,)]
+        return (*arguments, (batch,)) if lengths else tuple(arguments)
+
+    weights = (Arg(-0.5, 0.5),) * 4
+    case(label, lambda *arrays: op(*arrays, **options), lambda *arrays: formula(*arrays, **options),
+         (*(Arg(),) * (1 + states), *weights, *[Arg(0, 5, kind="index")] * lengths),
+         (shapes(4, 2, 3, 5), shapes(4, 5, 1, 1)), lambda n: shapes(4, 3, n, 3), shapes(9, 37, 70, 60),
+         both(name), ulp=64, scale=4)
+
+
+recurrent("rnn", nncore.rnn, reference.rnn, "rnn", 1, 1, {})
+recurrent("rnn_reverse", nncore.rnn, reference.rnn, "rnn", 1, 1, {"reverse": True}, lengths=True)
+recurrent("lstm", nncore.lstm, reference.lstm, "lstm", 4, 2, {})
+recurrent("lstm_lengths", nncore.lstm, reference.lstm, "lstm", 4, 2, {}, lengths=True)
+recurrent("lstm_reverse", nncore.lstm, reference.lstm, "lstm", 4, 2, {"reverse": True}, lengths=True)
+recurrent("gru", nncore.gru, reference.gru, "gru", 3, 1, {})
+recurrent("gru_lengths", nncore.gru, reference.gru, "gru", 3, 1, {"update_first": True}, lengths=True)
+recurrent("gru_reset_before", nncore.gru, reference.gru, "gru", 3, 1, {"reset_after": False}, lengths=True)
+recurrent("gru_keras", nncore.gru, reference.gru, "gru", 3, 1, {"reset_after": False, "update_first": True, "reverse": True})
 # fmt: on
 
 # ---- random numbers: a function of (seed, offset, position) ----

@@ -76,7 +76,7 @@ def gradients(op_case, arrays):
     results, tensors = run(op_case, arrays, requires_grad=True)
     for result, dy in zip(results, cotangents([t.detach().numpy() for t in results])):
         if result.requires_grad:
-            result.backward(nncore.from_numpy(dy))
+            result.backward(nncore.from_numpy(dy), retain_graph=result is not results[-1])
     return [None if t.grad is None else t.grad.numpy() for t in tensors]
 
 

@@ -114,3 +114,43 @@ def batch_norm(x, weight, bias):
 def batch_norm_inference(x, mean, var, weight, bias):
     y = (x - per_channel(mean, x)) / np.sqrt(per_channel(var, x) + 1e-5)
     return y * per_channel(weight, x) + per_channel(bias, x)
+
+
+def steps_of(x, lengths, reverse):
+    """(t, which rows have a step there), in the order in which a recurrent layer comes to them."""
+    lengths = np.full(x.shape[1], len(x)) if lengths is None else lengths
+    for t in reversed(range(len(x))) if reverse else range(len(x)):
+        yield t, (t < lengths)[:, None]
+
+
+def rnn(x, h, weight_ih, weight_hh, bias_ih, bias_hh, lengths=None, reverse=False, activation=np.tanh):
+    y = np.zeros((*x.shape[:2], h.shape[1]), x.dtype)
+    for t, active in steps_of(x, lengths, reverse):
+        h = np.where(active, activation(x[t] @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh), h)
+        y[t] = np.where(active, h, 0)
+    return y, h
+
+
+def lstm(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, lengths=None, reverse=False):
+    y = np.zeros((*x.shape[:2], h.shape[1]), x.dtype)
+    for t, active in steps_of(x, lengths, reverse):
+        i, f, g, o = np.split(x[t] @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh, 4, axis=1)
+        c = np.where(active, sigmoid(f) * c + sigmoid(i) * np.tanh(g), c)
+        h = np.where(active, sigmoid(o) * np.tanh(c), h)
+        y[t] = np.where(active, h, 0)
+    return y, h, c
+
+
+def gru(
+    x, h, weight_ih, weight_hh, bias_ih, bias_hh, lengths=None, reverse=False, reset_after=True, update_first=False
+):
+    y, size = np.zeros((*x.shape[:2], h.shape[1]), x.dtype), h.shape[1]
+    for t, active in steps_of(x, lengths, reverse):
+        a, b = x[t] @ weight_ih.T + bias_ih, h @ weight_hh.T + bias_hh
+        first, second = np.split(sigmoid(a + b)[:, : 2 * size], 2, axis=1)
+        r, z = (second, first) if update_first else (first, second)
+        seen = r * b[:, 2 * size :] if reset_after else (r * h) @ weight_hh[2 * size :].T + bias_hh[2 * size :]
+        n = np.tanh(a[:, 2 * size :] + seen)
+        h = np.where(active, (1 - z) * n + z * h, h)
+        y[t] = np.where(active, h, 0)
+    return y, h

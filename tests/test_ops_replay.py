@@ -36,7 +36,7 @@ def calls(op_case):
         results = as_tuple(op_case.op(*leaves))
         for result, dy in zip(results, dys):
             if result.requires_grad:
-                result.backward(dy)
+                result.backward(dy, retain_graph=result is not results[-1])
         return [leaf.grad for leaf in wanted]
 
     return forward, gradients

@@ -37,6 +37,22 @@ class Compared(nn.Module):
         return self.layer(one, other).reshape(-1, 3)
 
 
+class Steps(nn.Module):
+    """A recurrent layer or a cell on the numbers of a row, two in each of three steps."""
+
+    def __init__(self, layer, features):
+        super().__init__()
+        self.layer, self.head = layer, nn.Linear(features, 3)
+
+    def forward(self, x):
+        x, state = x.reshape(-1, 3, 2), None
+        if not isinstance(self.layer, (nn.RNNCell, nn.LSTMCell, nn.GRUCell)):
+            return self.head(self.layer(x)[0][:, -1])
+        for t in range(3):
+            state = self.layer(x[:, t], state)
+        return self.head(state[0] if isinstance(state, tuple) else state)
+
+
 # For every class of nncore.nn: how to make a model with it, and the shape of a batch.
 MODELS = {
     "Sequential": (lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), (8, 6)),
@@ -63,6 +79,11 @@ MODELS = {
     "CosineSimilarity": (lambda: Compared(nn.CosineSimilarity()), (8, 6)),
     "PairwiseDistance": (lambda: Compared(nn.PairwiseDistance()), (8, 6)),
     "Flatten": image_net(nn.Identity, features=128),
+    **{
+        kind: (lambda kind=kind: Steps(getattr(nn, kind)(2, 5, 2, dropout=0.3, batch_first=True, bidirectional=True), 10), (8, 6))
+        for kind in ("RNN", "LSTM", "GRU")
+    },
+    **{kind: (lambda kind=kind: Steps(getattr(nn, kind)(2, 5), 5), (8, 6)) for kind in ("RNNCell", "LSTMCell", "GRUCell")},
 }  # fmt: skip
 NOT_LAYERS = {"Module", "ModuleDict", "ModuleList", "Parameter", "ParameterList", "Embedding"}  # Embedding: see below
 LOSSES = {

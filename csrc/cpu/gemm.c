@@ -22,6 +22,7 @@
 #define TILE_VECS (NN_NR / NN_WIDTH)
 
 _Static_assert((NN_KC * (NN_NR + NN_MC) + NN_WIDTH) * sizeof(real) <= NN_GEMM_SCRATCH, "the blocks exceed scratch");
+_Static_assert(NN_PANEL_COLUMNS % NN_NR == 0, "a tile reaches over the edge of a panel");
 
 NN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -147,7 +148,7 @@ static void (*const tiles[NN_MR + 1][3])(const tile_args *) = {{NULL, NULL, NULL
 NN_INLINE void pack_matrix(real *panel, const int width, const real *source, int64_t stride, int64_t k_stride,
                            int64_t count, int64_t depth) {
     if (k_stride == 1 && stride != 1) {
-        const real *rows[NN_MR > NN_NR ? NN_MR : NN_NR];
+        const real *rows[NN_PANEL_COLUMNS];
         for (int64_t i = 0; i < width; i++) rows[i] = source + (i < count ? i : count - 1) * stride;
         nn_pack_rows(panel, width, rows, depth);
     } else if (stride == 1 && count == width) {
@@ -180,6 +181,19 @@ static void pack_matrix_b(real *panel, const void *matrix, int64_t first, int64_
     pack_matrix(panel, NN_NR, source, b->column_stride, b->row_stride, count, depth);
 }
 
+void NN_FN(pack_panels)(real *panels, const nn_matrix *b, int64_t K, int64_t N, const nn_team *team, int rank) {
+    const int64_t width = nn_panels_size(1, N);
+    int64_t left, right;
+    nn_share(N, NN_PANEL_COLUMNS, team, rank, &left, &right);
+    for (int64_t k = 0; k < K; k += NN_KC) {
+        const int64_t depth = smaller(NN_KC, K - k);
+        for (int64_t j = left; j < right; j += NN_PANEL_COLUMNS)
+            pack_matrix(panels + k * width + j * depth, NN_PANEL_COLUMNS,
+                        b->data + k * b->row_stride + j * b->column_stride, b->column_stride, b->row_stride,
+                        smaller(NN_PANEL_COLUMNS, N - j), depth);
+    }
+}
+
 /* ---- the loops ---------------------------------------------------------------------------------------------- */
 typedef struct {
     nn_pack pack;
@@ -194,8 +208,8 @@ static packer matrix_packer(nn_pack pack, const nn_matrix *matrix, int64_t k_str
     return (packer){pack, matrix, k_stride == 1 ? NN_KC : 16, width};
 }
 
-static void pack_panels(const packer *p, real *panels, int64_t first, int64_t n, int64_t step, int64_t k,
-                        int64_t depth) {
+static void pack_slabs(const packer *p, real *panels, int64_t first, int64_t n, int64_t step, int64_t k,
+                       int64_t depth) {
     for (int64_t slab = 0; slab < depth; slab += p->slab) {
         real *panel = panels + slab * p->width;
         for (int64_t i = 0; i < n; i += step, panel += p->width * NN_KC)
@@ -261,28 +275,37 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
     const int64_t depth = smaller(NN_KC, g->K - k);
     const int64_t panels = (columns + NN_NR - 1) / NN_NR, row_tiles = (rows + NN_MR - 1) / NN_MR;
     const bool pack_a = g->pack_a || worth_packing(a->column_stride, a->row_stride, rows * depth, panels);
-    const bool pack_b =
-        g->pack_b || b->column_stride != 1 || worth_packing(b->row_stride, 1, columns * depth, row_tiles);
+    const bool pack_b = !g->panels && (g->pack_b || b->column_stride != 1 ||
+                                       worth_packing(b->row_stride, 1, columns * depth, row_tiles));
     const packer a_packer =
         g->pack_a ? (packer){g->pack_a, g->a, NN_KC, NN_MR} : matrix_packer(pack_matrix_a, a, a->column_stride, NN_MR);
-    const packer b_packer =
-        g->pack_b ? (packer){g->pack_b, g->b, NN_KC, NN_NR} : matrix_packer(pack_matrix_b, b, b->row_stride, NN_NR);
+    const packer b_packer = g->pack_b || g->panels ? (packer){g->pack_b, g->b, NN_KC, NN_NR}
+                                                   : matrix_packer(pack_matrix_b, b, b->row_stride, NN_NR);
     const int64_t height = (rows + row_tiles - 1) / row_tiles;
     /* Few rows wait for B. Two RUNs of it fit into L2 where registers are that wide. */
-    const bool runs = !g->pack_b && b->column_stride == 1 && columns >= RUN && row_tiles <= 5 && NN_BYTES == 64;
+    const bool in_place = !g->pack_b && !g->panels;
+    const bool runs = in_place && b->column_stride == 1 && columns >= RUN && row_tiles <= 5 && NN_BYTES == 64;
     const bool last = k + depth == g->K;
-    tile_args t = {.c_row = g->row_stride, .depth = depth, .first = k == 0};
+    tile_args t = {.c_row = g->row_stride, .depth = depth, .first = k == 0 && !g->add};
 
-    if (pack_a) pack_panels(&a_packer, panels_a, row, rows, height, k, depth);
+    if (pack_a) pack_slabs(&a_packer, panels_a, row, rows, height, k, depth);
     t.a_row = pack_a ? 1 : a->row_stride;
     t.a_column = pack_a ? NN_MR : a->column_stride;
     for (int64_t j = 0; j < columns; j += NN_NR) {
         const int64_t at = column + j;
         t.columns = smaller(NN_NR, columns - j);
-        const bool packed = pack_b || t.columns < NN_NR;
-        if (packed) pack_panels(&b_packer, panel_b, at, t.columns, NN_NR, k, depth);
-        t.b = packed ? panel_b : b->data + k * b->row_stride + at;
-        t.b_row = packed ? NN_NR : b->row_stride;
+        if (g->panels) {
+            t.b = g->panels + nn_panels_size(k, g->N) + at / NN_PANEL_COLUMNS * NN_PANEL_COLUMNS * depth +
+                  at % NN_PANEL_COLUMNS;
+            t.b_row = NN_PANEL_COLUMNS;
+        } else if (pack_b || t.columns < NN_NR) {
+            pack_slabs(&b_packer, panel_b, at, t.columns, NN_NR, k, depth);
+            t.b = panel_b;
+            t.b_row = NN_NR;
+        } else {
+            t.b = b->data + k * b->row_stride + at;
+            t.b_row = b->row_stride;
+        }
         t.bias = last && g->bias ? g->bias + at : NULL;
         for (int64_t i = 0; i < rows; i += height) {
             const int64_t tile_rows = smaller(height, rows - i);
@@ -293,7 +316,7 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
             t.next_step = t.next_jump = t.next_pair = 0;
             if (runs && i <= height)
                 fetch_run(&t, g, i / height, k, column, columns, j);
-            else if (!g->pack_b && i <= height)
+            else if (in_place && i <= height)
                 fetch_panel(&t, g, i / height, k, column, columns, j + NN_NR);
             tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
             if (last && g->after) nn_finish_rows(g->after, t.c, tile_rows, t.columns, g->row_stride, at);
@@ -303,7 +326,7 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
 
 /* No inner indices: every sum is 0. */
 static void multiply_nothing(const nn_gemm *g, int64_t row, int64_t row_end, int64_t column, int64_t column_end) {
-    for (; row < row_end; row++) {
+    for (; !g->add && row < row_end; row++) {
         real *c = g->c + row * g->row_stride;
         for (int64_t j = column; j < column_end; j++) c[j] = g->bias ? 0 + g->bias[j] : 0;
         if (g->after) nn_finish_rows(g->after, c + column, 1, column_end - column, g->row_stride, column);
@@ -339,7 +362,7 @@ void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank) {
         multiply_nothing(g, row, row_end, column, column_end);
         return;
     }
-    if (!g->pack_a && !g->pack_b && smaller(row_end - row, column_end - column) <= NN_THIN) {
+    if (!g->pack_a && !g->pack_b && !g->panels && smaller(row_end - row, column_end - column) <= NN_THIN) {
         thin_gemm(g, row, row_end - row, column, column_end - column, nn_scratch(team, rank));
         return;
     }

@@ -45,8 +45,10 @@ typedef struct {
     const void *a;
     nn_pack pack_b; /* NULL: b is an nn_matrix, K x N */
     const void *b;
-    const real *bias; /* N values, or NULL */
+    const real *panels; /* instead of b, for one that many products take: what pack_panels made of it */
+    const real *bias;   /* N values, or NULL */
     const nn_epilogue *after;
+    bool add; /* C += A B: the chunks are added to what is there; no bias, no epilogue */
 } nn_gemm;
 
 /* The scratch memory that gemm may use, from the start of each rank's; the rest is the caller's. */
@@ -56,5 +58,9 @@ typedef struct {
  * sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at zero; then the
  * bias is added, then the epilogue applied, if any. K = 0 gives the epilogue of 0 + bias. */
 void NN_FN(gemm)(const nn_gemm *g, const nn_team *team, int rank);
+
+/* Packs b, K x N, into nn_panels_size(K, N) elements: chunk after chunk of inner indices, and of each chunk panels of
+ * NN_PANEL_COLUMNS columns, which every tile divides. Every rank packs a share: a barrier comes before the use. */
+void NN_FN(pack_panels)(real *panels, const nn_matrix *b, int64_t K, int64_t N, const nn_team *team, int rank);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include "column_sum.h"
 #include "gemm.h"
+#include "weight_gradient.h"
 
 NN_DEFINE(matmul) {
     const nn_matmul_args *p = args;
@@ -60,28 +61,6 @@ NN_DEFINE(linear_forward) {
     NN_FN(gemm)(&g, team, rank);
 }
 
-/* dweight (N, K) = dy^T x, or its transpose x^T dy: C is written along the axis of unit stride. */
-static void weight_gradient(const nn_linear_backward_args *p, const nn_team *team, int rank) {
-    real *dweight = p->dweight.data;
-    const int64_t row_stride = p->dweight.stride[0], column_stride = p->dweight.stride[1];
-    const nn_matrix dy_t = {p->dy, 1, p->N}, x_t = {p->x, 1, p->K};
-    nn_matrix dy = {p->dy, p->N, 1}, x = {p->x, p->K, 1};
-    nn_gemm g = {.c = dweight, .row_stride = row_stride, .M = p->N, .N = p->K, .K = p->M, .a = &dy_t, .b = &x};
-    if (column_stride == 1 || p->K == 1) {
-        NN_FN(gemm)(&g, team, rank);
-    } else if (row_stride == 1 || p->N == 1) {
-        g.row_stride = column_stride;
-        g.M = p->K;
-        g.N = p->N;
-        g.a = &x_t;
-        g.b = &dy;
-        NN_FN(gemm)(&g, team, rank);
-    } else {
-        g.N = 1;
-        for (int64_t k = 0; k < p->K; k++, x.data++, g.c += column_stride) NN_FN(gemm)(&g, team, rank);
-    }
-}
-
 NN_DEFINE(linear_backward) {
     const nn_linear_backward_args *p = args;
     if (p->dx) {
@@ -98,6 +77,6 @@ NN_DEFINE(linear_backward) {
                            .after = nn_has_epilogue(&after) ? &after : NULL};
         NN_FN(gemm)(&g, team, rank);
     }
-    if (p->dweight.data) weight_gradient(p, team, rank);
+    if (p->dweight.data) nn_weight_gradient(&p->dweight, p->dy, p->N, p->x, p->M, p->N, p->K, false, team, rank);
     if (p->dbias) nn_column_sum(p->dbias, p->dy, p->M, p->N, team, rank);
 }

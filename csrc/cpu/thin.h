@@ -25,6 +25,7 @@ typedef struct {
     int64_t bias_row, bias_column;
     int m;
     int64_t n, K;
+    bool add;
 } thin_args;
 
 NN_INLINE const real *element(nn_matrix a, int64_t i, int64_t j) {
@@ -143,10 +144,10 @@ static void thin_chunk(int m, nn_matrix a, nn_matrix b, int64_t depth, int64_t c
             for (int64_t j = 0; j < columns; j++) sums[i * THIN_COLUMNS + j] = thin_chain(a, b, i, j, depth);
 }
 
-/* One element of c: its chunks are chains that need not wait for each other. */
-static real thin_dot(nn_matrix a, nn_matrix b, int64_t K) {
+/* One element of c, which starts with `total` if there is something to add to: its chunks are chains that need not wait
+ * for each other. */
+static real thin_dot(nn_matrix a, nn_matrix b, int64_t K, bool add, real total) {
     enum { CHAINS = 8 };
-    real total = 0;
     for (int64_t k = 0; k < K;) {
         const int chains = K - k >= CHAINS * NN_KC ? CHAINS : 1;
         real sum[CHAINS] = {0};
@@ -161,7 +162,7 @@ static real thin_dot(nn_matrix a, nn_matrix b, int64_t K) {
             const nn_matrix b_chunk = {element(b, k, 0), b.row_stride, b.column_stride};
             sum[0] = thin_chain(a_chunk, b_chunk, 0, 0, K - k < NN_KC ? K - k : NN_KC);
         }
-        for (int i = 0; i < chains; i++, k += NN_KC) total = k == 0 ? sum[i] : total + sum[i];
+        for (int i = 0; i < chains; i++, k += NN_KC) total = k == 0 && !add ? sum[i] : total + sum[i];
     }
     return total;
 }
@@ -171,14 +172,19 @@ static void thin_block(const thin_args *t, int64_t column, int64_t columns, real
     real *sums = totals + NN_THIN * THIN_COLUMNS;
     if (t->m == 1 && columns == 1) {
         const nn_matrix b = {element(t->b, 0, column), t->b.row_stride, t->b.column_stride};
-        totals[0] = thin_dot(t->a, b, t->K);
+        totals[0] = thin_dot(t->a, b, t->K, t->add, t->add ? t->c[column * t->c_column] : 0);
     } else {
+        if (t->add)
+            for (int i = 0; i < t->m; i++)
+                for (int64_t j = 0; j < columns; j++)
+                    totals[i * THIN_COLUMNS + j] = t->c[i * t->c_row + (column + j) * t->c_column];
         for (int64_t k = 0; k < t->K; k += NN_KC) {
+            const bool first = k == 0 && !t->add;
             const nn_matrix a = {element(t->a, 0, k), t->a.row_stride, t->a.column_stride};
             const nn_matrix b = {element(t->b, k, column), t->b.row_stride, t->b.column_stride};
             const int64_t depth = t->K - k < NN_KC ? t->K - k : NN_KC;
-            thin_chunk(t->m, a, b, depth, columns, k == 0 ? totals : sums);
-            if (k == 0) continue;
+            thin_chunk(t->m, a, b, depth, columns, first ? totals : sums);
+            if (first) continue;
             for (int i = 0; i < t->m; i++)
                 for (int64_t j = 0; j < columns; j++) totals[i * THIN_COLUMNS + j] += sums[i * THIN_COLUMNS + j];
         }
@@ -209,7 +215,8 @@ static void thin_gemm(const nn_gemm *g, int64_t row, int64_t rows, int64_t colum
                    .bias_column = 1,
                    .m = (int)rows,
                    .n = columns,
-                   .K = g->K};
+                   .K = g->K,
+                   .add = g->add};
     if (rows > NN_THIN) {
         const nn_matrix a_t = {t.a.data, a->column_stride, a->row_stride};
         t.a = (nn_matrix){t.b.data, b->column_stride, b->row_stride};

@@ -195,6 +195,12 @@ void nn_set_num_threads(int threads);
 void nn_parallel_init(int threads);
 const char *nn_openmp_runtime(void);
 
+/* A matrix in panels (cpu/gemm.h): of NN_PANEL_COLUMNS columns, the last one filled up. */
+#define NN_PANEL_COLUMNS 32
+static inline int64_t nn_panels_size(int64_t K, int64_t N) {
+    return K * ((N + NN_PANEL_COLUMNS - 1) / NN_PANEL_COLUMNS * NN_PANEL_COLUMNS);
+}
+
 /* Activations that a GEMM or convolution can apply to its output tile. */
 enum { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_SIGMOID, NN_ACT_TANH, NN_ACT_GELU, NN_ACT_SILU, NN_ACT_COUNT };
 

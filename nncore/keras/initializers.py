@@ -291,6 +291,33 @@ class LecunNormal(_Scaled):
     scaling = (1.0, "fan_in", "truncated_normal")
 
 
+class Orthogonal(_Random):
+    """`gain` times a random matrix of orthonormal rows or columns (Saxe et al. 2014); all axes but the last count as rows.
+
+    Args:
+        gain: default 1.0.
+        seed: see `RandomNormal`.
+
+    Example:
+        >>> import nncore
+        >>> w = Orthogonal()((3, 5))
+        >>> nncore.allclose(w @ w.T, nncore.eye(3), atol=1e-5)
+        True
+    """
+
+    def __init__(self, gain=1.0, seed=None):
+        self.gain, self.seed = gain, seed
+
+    def __call__(self, shape, dtype=None):
+        """A new Tensor of the given shape."""
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal: argument 'shape' is {tuple(shape)}, expected at least 2 axes")
+        matrix = _empty((math.prod(shape[:-1]), shape[-1]), dtype)
+        return init.orthogonal_(matrix, self.gain, self._generator()).reshape(tuple(shape))
+
+
+OrthogonalInitializer = Orthogonal
+
 INITIALIZERS = {
     "constant": Constant,
     "glorot_normal": GlorotNormal,
@@ -302,6 +329,7 @@ INITIALIZERS = {
     "lecun_uniform": LecunUniform,
     "normal": RandomNormal,
     "ones": Ones,
+    "orthogonal": Orthogonal,
     "random_normal": RandomNormal,
     "random_uniform": RandomUniform,
     "truncated_normal": TruncatedNormal,

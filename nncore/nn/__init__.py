@@ -44,11 +44,15 @@ from nncore.nn.module import Module
 from nncore.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from nncore.nn.parameter import Parameter
 from nncore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from nncore.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from nncore.nn.sparse import Embedding
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BCELoss",
@@ -62,12 +66,14 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianNLLLoss",
     "Hardtanh",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -83,6 +89,7 @@ __all__ = [
     "Parameter",
     "ParameterList",
     "PoissonNLLLoss",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",

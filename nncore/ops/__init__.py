@@ -18,6 +18,7 @@ from nncore.ops import (
     pointwise,
     products,
     random,
+    recurrent,
     reduce,
     shape,
     softmaxes,
@@ -36,6 +37,7 @@ __all__ += normalization.__all__
 __all__ += pointwise.__all__
 __all__ += products.__all__
 __all__ += random.__all__
+__all__ += recurrent.__all__
 __all__ += reduce.__all__
 __all__ += shape.__all__
 __all__ += softmaxes.__all__
@@ -53,6 +55,7 @@ from nncore.ops.normalization import *
 from nncore.ops.pointwise import *
 from nncore.ops.products import *
 from nncore.ops.random import *
+from nncore.ops.recurrent import *
 from nncore.ops.reduce import *
 from nncore.ops.shape import *
 from nncore.ops.softmaxes import *

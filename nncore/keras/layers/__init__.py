@@ -11,6 +11,7 @@ from .convolution import (
 from .core import ELU, Activation, Dense, Dropout, Embedding, Identity, LeakyReLU, ReLU, Softmax
 from .input import Input
 from .normalization import BatchNormalization, LayerNormalization, Normalization
+from .recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from .reshaping import Add, Concatenate, Flatten, Permute, Reshape
 
 InputLayer = Input
@@ -19,11 +20,14 @@ GlobalAvgPool2D, GlobalMaxPool2D = GlobalAveragePooling2D, GlobalMaxPooling2D
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "Add",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv2D",
     "Dense",
@@ -46,5 +50,6 @@ __all__ = [
     "Permute",
     "ReLU",
     "Reshape",
+    "SimpleRNN",
     "Softmax",
 ]

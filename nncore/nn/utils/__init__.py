@@ -1,10 +1,11 @@
-"""What is done to all gradients or all parameters at once."""
+"""What is done to all gradients or all parameters at once; sequences of different lengths are in `rnn`."""
 
 import math
 
 from nncore import ops
 from nncore._core.tape import no_grad
 from nncore._tensor import Tensor
+from nncore.nn.utils import rnn as rnn
 
 
 def _gradients(parameters):
