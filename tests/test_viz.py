@@ -87,6 +87,9 @@ PICTURES = {
     "feature maps": lambda size: viz.plot_feature_maps(cnn(), IMAGE[None], figsize=size),
     "keras feature maps": lambda size: viz.plot_feature_maps(keras_cnn(), IMAGE[..., None], largest=4, figsize=size),
     "representation": lambda size: viz.plot_representation(mlp(2, 8, 1), *MOONS, figsize=size),
+    "composition": lambda size: viz.plot_composition(
+        mlp(1, 4, 1), (-3, 3), x=[[0.0], [1.0]], y=[[0.0], [0.5]], figsize=size
+    ),
     "descent": lambda size: viz.plot_descent(bowl, bowl_path(), resolution=20, figsize=size),
     "two descents": lambda size: viz.plot_descent(
         bowl, {"SGD": bowl_path(), "momentum": bowl_path(4)}, resolution=20, figsize=size
@@ -392,6 +395,24 @@ def test_representation_shows_the_layer_before_the_last():
     assert viz.plot_representation(model, *MOONS, layer="2").get_title(loc="left") == "2 (Linear): 3 outputs"
 
 
+# ---- composition ----
+def test_composition_adds_up_to_the_output():
+    """StatQuest's dosage net: two softplus curves make a hump."""
+    model = nn.Sequential(nn.Linear(1, 2), nn.Softplus(), nn.Linear(2, 1)).double()
+    model.load_state_dict(
+        {"0.weight": [[3.34], [-3.53]], "0.bias": [-1.43, 0.57], "2.weight": [[-1.22, -2.30]], "2.bias": [2.61]}
+    )
+    ax = viz.plot_composition(model, (0, 1))
+    first, second, bias, total = (line.get_ydata() for line in ax.lines)
+    x = ax.lines[0].get_xdata()
+    np.testing.assert_allclose(first, -1.22 * np.log1p(np.exp(3.34 * x - 1.43)), rtol=1e-12)
+    np.testing.assert_allclose(total, first + second + bias[0], rtol=1e-12)
+    assert total[[0, 150, 300]] == pytest.approx([0.0063, 1.0010, -0.0049], abs=5e-5)
+    wide = viz.plot_composition(Sequential([layers.Dense(20, activation="relu", input_shape=(1,)), layers.Dense(1)]))
+    words = [text.get_text() for text in wide.get_legend().get_texts()]
+    assert words == ["each of 20 neurons", "bias", "sum: the output"]
+
+
 # ---- descent, rates, curves ----
 def test_path_is_that_of_the_optimizer():
     path = bowl_path(3)
@@ -438,6 +459,8 @@ def test_rate_where_the_loss_falls_fastest_is_marked():
     assert ax.get_xscale() == "log"
     diverged = viz.plot_lr_finder(rates, np.where(rates > 0.1, np.nan, losses))
     assert diverged.lines[0].get_xdata().max() <= 0.1
+    given = viz.plot_lr_finder(rates, losses, suggestion=0.02)
+    assert (given.lines[-1].get_xdata()[0], given.lines[-1].get_label()) == (0.02, "suggested: 0.02")
     rising = viz.plot_lr_finder(rates, rates)
     assert [line.get_label() for line in rising.lines] == ["loss", "averaged"]
 
@@ -498,6 +521,9 @@ X, Y = MOONS
         (lambda: viz.plot_representation(mlp(2, 1), X[:1], Y[:1]), "at least two samples"),
         (lambda: viz.plot_representation(mlp(2, 1), X, Y, layer="7"), "'layer' is '7', expected one of 0"),
         (lambda: viz.plot_representation(mlp(2, 1), X, Y, labels=["a"]), "'labels' has 1 names, expected 2"),
+        (lambda: viz.plot_composition(mlp(1, 2, 2)), "does not end in a Linear or Dense layer with one output"),
+        (lambda: viz.plot_composition(nn.Sequential(nn.Linear(1, 1), nn.Tanh())), "does not end in"),
+        (lambda: viz.plot_composition(mlp(1, 2, 1), (1, 0)), r"'limits' is \(1, 0\)"),
         (lambda: viz.principal_components(X, 0), "'components' is 0"),
         (lambda: viz.descent_path(bowl, [[1.0]], None), r"'start' has shape \(1, 1\)"),
         (lambda: viz.descent_path(bowl, [1.0, 1.0], None, -1), "'steps' is -1"),

@@ -5,6 +5,7 @@ A function with `ax=` draws on those Axes and returns them, or makes a figure of
 
 from .activations import plot_activation, plot_activations
 from .boundary import plot_decision_boundary
+from .composition import plot_composition
 from .confusion import format_confusion
 from .descent import descent_path, plot_descent, plot_lr_finder, plot_weight_path
 from .history import plot_history
@@ -19,6 +20,7 @@ __all__ = [
     "network_svg",
     "plot_activation",
     "plot_activations",
+    "plot_composition",
     "plot_decision_boundary",
     "plot_descent",
     "plot_feature_maps",

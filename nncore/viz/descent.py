@@ -239,14 +239,15 @@ def _loss_in_plane(op, model, parameters, x, y, loss, centre, plane):
 
 
 @styled
-def plot_lr_finder(rates, losses, ax=None, smoothing=0.05, figsize=(5.5, 3.6)):
-    """Draw the loss over the learning rate of a range test, and mark the rate where it falls the fastest.
+def plot_lr_finder(rates, losses, ax=None, smoothing=0.05, suggestion=None, figsize=(5.5, 3.6)):
+    """Draw the loss over the learning rate of a range test, and mark the rate to begin with.
 
     Args:
         rates: learning rates, rising, all above 0.
         losses: the loss at each of them; what comes after a value that is not finite is left out.
         ax: matplotlib Axes to draw on. Default: those of a new figure.
         smoothing: share of the curve over which losses are averaged. Default 0.05.
+        suggestion: a rate to mark. Default: where the averaged loss falls the fastest.
         figsize: inches of a new figure. Default (5.5, 3.6).
 
     Returns:
@@ -289,9 +290,12 @@ def plot_lr_finder(rates, losses, ax=None, smoothing=0.05, figsize=(5.5, 3.6)):
     slopes = (
         np.gradient(smooth[: smooth.argmin() + 1], np.log(rates[: smooth.argmin() + 1])) if smooth.argmin() > 0 else []
     )
-    if len(slopes) and slopes.min() < 0:
+    mark = {"color": VERMILLION, "linewidth": 1.4, "linestyle": (0, (4, 1.5))}
+    if suggestion is not None:
+        ax.axvline(suggestion, label=f"suggested: {suggestion:.2g}", **mark)
+    elif len(slopes) and slopes.min() < 0:
         best = rates[int(np.argmin(slopes))]
-        ax.axvline(best, color=VERMILLION, linewidth=1.4, linestyle=(0, (4, 1.5)), label=f"falls fastest at {best:.2g}")
+        ax.axvline(best, label=f"falls fastest at {best:.2g}", **mark)
     # What lies far above the beginning is divergence, of which only the start is of interest.
     begin, low = smooth[: max(1, len(smooth) // 10)].mean(), smooth.min()
     reach = max(begin - low, 1e-3 * abs(begin), 1e-12)
