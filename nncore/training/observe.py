@@ -120,5 +120,7 @@ def observe(model, inputs, training=False, gradients=False):
 
 
 def _kind(layer, output):
-    names = [getattr(output.grad_fn, "name", None), getattr(layer, "activation", None), type(layer).__name__.lower()]
+    names = [getattr(output.grad_fn, "name", None), type(layer).__name__.lower()]
+    if not hasattr(layer, "recurrent_activation"):  # a gated layer gives no plain tanh
+        names.append(getattr(layer, "activation", None))
     return next((KINDS[name] for name in names if isinstance(name, str) and name in KINDS), None)
