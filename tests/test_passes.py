@@ -228,6 +228,16 @@ def test_the_gradient_of_a_convolution_goes_through_the_activation(groups, kerne
     check(fn, [images(2, 6, 7, 8)], rewrites, names(program.records))
 
 
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (3, 3, 1)])
+@pytest.mark.parametrize("pool", ["max", "avg"])
+def test_the_gradient_of_a_pooling_goes_through_the_activation(pool, window):
+    fn = with_gradients(lambda x: getattr(F, f"{pool}_pool2d")(x.relu(), *window))
+    rewrites = (passes.remove_dead, passes.fuse_activation_gradients)
+    program = captured(fn, [images(2, 6, 7, 9)], rewrites).program
+    assert names(program.records)[-1] == [f"{pool}_pool2d_backward", "relu_backward"]
+    check(fn, [images(2, 6, 7, 9)], rewrites, names(program.records))
+
+
 def test_a_sum_of_gradients_goes_through_the_activation():
     weight, other = map(nncore.tensor, arrays((30, 30), (30, 30), seed=1))
 

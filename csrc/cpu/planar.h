@@ -48,6 +48,15 @@ NN_INLINE void planar_tile(real sums[][PLANAR_VECS * NN_WIDTH], const real *a, c
     }
 }
 
+/* Pixels i .. end of the sums go to y, each with its columns side by side. */
+NN_INLINE void planar_pixels(real sums[][PLANAR_VECS * NN_WIDTH], int64_t i, int64_t end, real *y, int64_t y_pixel,
+                             const int columns) {
+    for (; i < end; i++, y += y_pixel) {
+        NN_UNROLL
+        for (int o = 0; o < columns; o++) y[o] = sums[o][i];
+    }
+}
+
 typedef void (*planar_fn)(real sums[][PLANAR_VECS * NN_WIDTH], const real *a, const int32_t *offsets, int64_t depth,
                           const real *weight);
 #define PLANAR_TILE_VECS(columns) ((columns) <= 2 ? PLANAR_SUMS / 3 : PLANAR_SUMS / (columns) < 4 ? 3 : 4)
@@ -64,14 +73,19 @@ typedef void (*planar_fn)(real sums[][PLANAR_VECS * NN_WIDTH], const real *a, co
     static void planar_tile_##columns(real sums[][PLANAR_VECS * NN_WIDTH], const real *a, const int32_t *offsets,      \
                                       int64_t depth, const real *weight) {                                             \
         planar_tile(sums, a, offsets, depth, weight, columns, PLANAR_TILE_VECS(columns));                              \
+    }                                                                                                                  \
+    static void planar_pixels_##columns(real sums[][PLANAR_VECS * NN_WIDTH], int64_t i, int64_t end, real *y,          \
+                                        int64_t y_pixel) {                                                             \
+        planar_pixels(sums, i, end, y, y_pixel, columns);                                                              \
     }
 PLANAR_TILES(X)
 #undef X
-#define X(columns) {planar_tile_##columns, PLANAR_TILE_VECS(columns)},
+#define X(columns) {planar_tile_##columns, planar_pixels_##columns, PLANAR_TILE_VECS(columns)},
 static const struct {
     planar_fn tile;
+    void (*store)(real sums[][PLANAR_VECS * NN_WIDTH], int64_t i, int64_t end, real *y, int64_t y_pixel);
     int vecs;
-} planar_tiles[] = {{NULL, 0}, PLANAR_TILES(X)};
+} planar_tiles[] = {{NULL, NULL, 0}, PLANAR_TILES(X)};
 #undef X
 
 /* ---- planes --------------------------------------------------------------------------------------------------- */
@@ -86,6 +100,10 @@ static void copy_to_planes(real *plane, int64_t size, const patches *p, int64_t 
         memset(plane + c * size + end, 0, (size_t)(width - end) * sizeof(real));
     }
     const real *from = p->image + ((n * p->H + h) * p->W + left) * p->pixel;
+    if (p->pixel == 1) {
+        memcpy(plane + begin, from + begin, (size_t)(end - begin) * sizeof(real));
+        return;
+    }
     for (int64_t c = 0; c < p->C; c += NN_WIDTH)
         for (int64_t w = begin; w < end; w += NN_WIDTH) {
             vec block[NN_WIDTH];
@@ -107,7 +125,7 @@ static plane_shape planar_shape(const nn_convolution *c, int64_t room) {
     const patches *p = &c->x;
     const int64_t K = p->KH * p->KW * p->C;
     plane_shape s = {.width = p->PW + (p->KW - 1) * p->dilation_w};
-    if (c->columns < 1 || c->columns > PLANAR_COLUMNS || p->step_h != 1 || p->step_w != 1 || K < 4 * NN_WIDTH ||
+    if (c->columns < 1 || c->columns > PLANAR_COLUMNS || p->step_h != 1 || p->step_w != 1 || K < NN_WIDTH / 2 ||
         K * c->columns > PLANAR_WEIGHTS)
         return s;
     const int64_t halo = (p->KH - 1) * p->dilation_h * s.width, slack = PLANAR_VECS * NN_WIDTH;
@@ -128,8 +146,7 @@ static void planar_store(const nn_convolution *c, real sums[][PLANAR_VECS * NN_W
         const int64_t pw = (first + i) % width, left = width - pw < count - i ? width - pw : count - i;
         real *to = y + (first + i) / width * c->y_row + pw * c->y_pixel;
         const int64_t end = i + (c->x.PW - pw < left ? c->x.PW - pw : left);
-        for (int64_t j = i; j < end; j++, to += c->y_pixel)
-            for (int64_t o = 0; o < c->columns; o++) to[o] = sums[o][j];
+        planar_tiles[c->columns].store(sums, i, end, to, c->y_pixel);
         i += left;
     }
 }

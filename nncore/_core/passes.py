@@ -7,7 +7,8 @@ from nncore._core.kernels import get_num_threads
 ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "silu": 5}  # NN_ACT_* of csrc/include/nncore.h
 # What a kernel can do to its output while that is in the cache (csrc/cpu/epilogue.h): kernel -> the output.
 FORWARD = {"linear_forward": "y", "conv2d_forward": "y", "batch_norm_forward": "y", "batch_norm_inference": "y"}
-BACKWARD = {"linear_backward": "dx", "conv2d_backward": "dx"}
+PRODUCTS_BACK = ("linear_backward", "conv2d_backward")
+BACKWARD = dict.fromkeys((*PRODUCTS_BACK, "max_pool2d_backward", "avg_pool2d_backward"), "dx")
 # Kernels whose output depends on the position of an element as well.
 POSITIONAL = ("dropout", "random_uniform", "random_normal")
 # Kernels whose output rows depend on nothing but the same rows of their row-shaped inputs: kernel -> how many there are.
@@ -312,7 +313,7 @@ def _is_small(records):
 def _halves(record):
     """A backward record for the rows, and one for the weights; None if it is not both."""
     weights = [o for o in record.operands if o.name in ("dweight", "dbias")]
-    if record.kernel.__name__ not in BACKWARD or not weights or record.operand("dx") is None:
+    if record.kernel.__name__ not in PRODUCTS_BACK or not weights or record.operand("dx") is None:
         return None
     rows, sums = copy.copy(record), copy.copy(record)
     rows.operands = [o for o in record.operands if o not in weights]
