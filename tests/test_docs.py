@@ -13,6 +13,7 @@ import pytest
 import nncore
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(m.name for m in pkgutil.walk_packages(nncore.__path__, "nncore.") if not m.name.endswith("__main__"))
 NEEDS_MATPLOTLIB = re.compile(r"\bviz\.|matplotlib|\.plot\(")
@@ -28,12 +29,15 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     nncore.set_num_threads(threads)
 
 
-def run(test):
-    if NEEDS_MATPLOTLIB.search(test.docstring or ""):
+def skip_without_what_it_needs(text):
+    if NEEDS_MATPLOTLIB.search(text or ""):
         matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
         matplotlib.use("Agg")
+
+
+def run(test):
     output = []
-    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=output.append)
+    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=output.append, clear_globs=False)
     assert not output, "".join(output)
 
 
@@ -43,25 +47,49 @@ def test_docstring_examples(name):
     with np.printoptions(legacy=False):
         for test in doctest.DocTestFinder(exclude_empty=True).find(module):
             if test.examples:
+                skip_without_what_it_needs(test.docstring)
                 run(test)
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_page_examples(path):
+    """The blocks of a page share their names, as a reader would expect who types them one after the other."""
     text = path.read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    skip_without_what_it_needs("".join(blocks))
     namespace = {}
     for block in blocks:
         if ">>>" in block:
-            run(doctest.DocTestParser().get_doctest(block, namespace, path.name, str(path), 0))
+            test = doctest.DocTestParser().get_doctest(
+                block, {}, path.name, str(path), text[: text.index(block)].count("\n")
+            )
+            test.globs = namespace
+            run(test)
         else:
             exec(compile(block, str(path), "exec"), namespace)
 
 
+def prose(path):
+    """The text of a page without its code."""
+    return re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
+
+
 def test_pages_link_to_files_that_exist():
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8")):
+    for path in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose(path)):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_pages_link_to_headings_that_exist():
+    def anchors(page):
+        return {
+            re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"^#+ (.*)", prose(page), re.M)
+        }
+
+    for path in PAGES:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", prose(path)):
+            assert anchor in anchors(path.parent / target if target else path), f"{path.name}: {target}#{anchor}"
 
 
 def public(module):
