@@ -454,6 +454,7 @@ LAYERS = {
     "CosineSimilarity": lambda: nn.CosineSimilarity(dim=-1, eps=1e-4),
     "PairwiseDistance": lambda: nn.PairwiseDistance(p=1.0, eps=1e-4, keepdim=True),
     "NLLLoss": lambda: nn.NLLLoss(nncore.tensor([1.0, 2.0])),
+    "Perceptron": lambda: nn.Perceptron(3, 2, threshold=[1, 2], weight=[[1, 2, 3], [4, 5, 6]]),
     "ReLU": lambda: nn.ReLU(),
     "ReLU6": lambda: nn.ReLU6(),
     "Sequential": lambda: nn.Sequential(nn.Linear(1, 2), nn.Sequential(nn.Tanh(), nn.Linear(2, 3))),

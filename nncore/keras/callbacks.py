@@ -12,6 +12,7 @@ from ..training.callbacks import (
     TerminateOnNaN,
 )
 from ..training.history import History
+from ..training.small_step import StopOnSmallStep
 from ..training.watch import InformationPlane, Watch, WeightPath
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "LearningRateScheduler",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "StopOnSmallStep",
     "SwapEMAWeights",
     "TerminateOnNaN",
     "Watch",

@@ -43,6 +43,7 @@ from nncore.nn.margin import (
 from nncore.nn.module import Module
 from nncore.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from nncore.nn.parameter import Parameter
+from nncore.nn.perceptron import Perceptron
 from nncore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from nncore.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from nncore.nn.sparse import Embedding
@@ -88,6 +89,7 @@ __all__ = [
     "PairwiseDistance",
     "Parameter",
     "ParameterList",
+    "Perceptron",
     "PoissonNLLLoss",
     "RNNCell",
     "ReLU",

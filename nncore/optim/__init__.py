@@ -4,12 +4,14 @@ from nncore.optim import lr_scheduler, schedules
 from nncore.optim.adagrad import Adadelta, Adagrad
 from nncore.optim.adam import Adam, AdamW
 from nncore.optim.adam_variants import Adamax, NAdam, RAdam
+from nncore.optim.lbfgs import LBFGS
 from nncore.optim.lion import Lion
 from nncore.optim.optimizer import Optimizer
 from nncore.optim.rmsprop import RMSprop
 from nncore.optim.sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

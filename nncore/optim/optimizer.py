@@ -70,6 +70,7 @@ class Optimizer:
     """
 
     schedule = None
+    needs_closure = False  # whether step() cannot do without one
 
     def __init__(self, params, defaults):
         self.defaults = defaults

@@ -12,8 +12,10 @@ from .callbacks import (
     TerminateOnNaN,
 )
 from .history import History
+from .lr_finder import LRTest, lr_find
 from .measures import confusion_matrix
 from .model import Model
+from .small_step import StopOnSmallStep
 from .summary import summary
 from .watch import InformationPlane, Watch, WeightPath
 
@@ -23,15 +25,18 @@ __all__ = [
     "EarlyStopping",
     "History",
     "InformationPlane",
+    "LRTest",
     "LambdaCallback",
     "LearningRateScheduler",
     "Model",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "StopOnSmallStep",
     "SwapEMAWeights",
     "TerminateOnNaN",
     "Watch",
     "WeightPath",
     "confusion_matrix",
+    "lr_find",
     "summary",
 ]

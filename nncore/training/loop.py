@@ -169,6 +169,8 @@ class TrainingStep:
             _copy(buffer.array, out=backup)
         position = _generator.seed, _generator.offset
         try:
+            if self.optimizer.needs_closure:
+                return self.search(inputs, y, weight)
             if begins:
                 self.optimizer.zero_grad()
             outputs = self.model(*inputs)
@@ -181,6 +183,24 @@ class TrainingStep:
             _generator.seed, _generator.offset = position
             raise
         return loss, outputs
+
+    def search(self, inputs, y, weight):
+        """The step of an optimizer that evaluates the batch as often as it likes. Returns (loss, outputs) before it."""
+        results = []
+
+        def closure():
+            self.optimizer.zero_grad()
+            outputs = self.model(*inputs)
+            loss = self.objective.loss_of(outputs, y, weight, self.regularized)
+            loss.backward()
+            results.append((loss, outputs))
+            del results[1:]
+            return loss
+
+        self.optimizer.step(closure)
+        for module in self.constrained:
+            module.constrain(self.optimizer)
+        return results[0]
 
     def update(self, batches):
         """Move the weights along the mean of the gradients of so many batches."""

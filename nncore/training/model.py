@@ -12,6 +12,7 @@ from .callback import CallbackList
 from .history import History
 from .interrupt import Interrupts
 from .loop import EvaluationStep, Mode, Objective, TrainingStep, replay_pass, run_pass
+from .losses import takes_logits
 from .progress import Progress, verbosity
 from .replay import Replay
 from .summary import summary
@@ -152,6 +153,11 @@ class Model(Module):
         steps = gradient_accumulation_steps or getattr(optimizer, "gradient_accumulation_steps", None) or 1
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
             raise ValueError(f"compile: argument 'gradient_accumulation_steps' is {steps!r}, expected an int >= 1")
+        if steps > 1 and optimizer.needs_closure:
+            raise ValueError(
+                f"compile: argument 'gradient_accumulation_steps' is {steps}, expected 1 for {type(optimizer).__name__}, "
+                "which evaluates a batch several times"
+            )
         self.gradient_accumulation_steps = int(steps)
         self._steps.clear()
         self._bind_optimizer()
@@ -416,6 +422,35 @@ class Model(Module):
             progress.close()
         outputs = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def predict_classes(self, x, batch_size=32, verbose="auto", threshold=None):
+        """The decision for every sample: argmax over several outputs, a step over one.
+
+        Args:
+            x, batch_size, verbose: as in `predict`.
+            threshold: an output that is alone in its last axis means class 1 if it is larger. Default: 0.5, or 0 if the
+                model was compiled with a loss that takes logits.
+
+        Returns:
+            ndarray of int64, shape `(samples, ...)` without the last axis.
+
+        Example:
+            >>> import numpy as np, nncore
+            >>> model = nncore.Model(nncore.nn.Identity())
+            >>> model.predict_classes(np.array([[0.1, 0.7, 0.2], [0.9, 0.0, 0.1]])).tolist()
+            [1, 0]
+            >>> model.predict_classes(np.array([[0.2], [0.8]])).tolist()
+            [0, 1]
+        """
+        outputs = self.predict(x, batch_size, verbose)
+        if isinstance(outputs, tuple):
+            raise ValueError(f"predict_classes: the model has {len(outputs)} outputs, expected one")
+        if outputs.ndim > 1 and outputs.shape[-1] > 1:
+            return outputs.argmax(axis=-1)
+        if threshold is None:
+            threshold = 0.0 if self.objective is not None and takes_logits(self.objective.loss) else 0.5
+        decisions = (outputs > threshold).astype(np.int64)
+        return decisions[..., 0] if outputs.ndim > 1 else decisions
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step on one batch.
