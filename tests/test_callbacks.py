@@ -243,6 +243,16 @@ def test_a_schedule_may_use_the_rate_so_far():
             make().fit(X, Y, callbacks=[LearningRateScheduler(bad.__getitem__)], verbose=0)
 
 
+def test_a_scheduler_of_torch_s_kind_as_a_callback():
+    """It steps after every epoch."""
+    model = make()
+    optimizer = nncore.optim.SGD(model.parameters(), lr=0.1)
+    model.compile(optimizer, "mse")
+    scheduler = nncore.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    history = model.fit(X, Y, epochs=3, callbacks=[LearningRateScheduler(scheduler)], verbose=0)
+    assert history.history["learning_rate"] == [0.1, 0.05, 0.025]
+
+
 @pytest.mark.parametrize(
     ("options", "values", "rates"),
     [

@@ -665,7 +665,8 @@ def test_losses_say_which_labels_they_want():
 
 # ---- optimizers ----
 def test_defaults_of_the_optimizers():
-    for name, rate in (("sgd", 0.01), ("rmsprop", 0.001), ("adam", 0.001), ("adamw", 0.001)):
+    names = ("rmsprop", "adam", "adamw", "adamax", "nadam", "adagrad", "adadelta", "lion")
+    for name, rate in (("sgd", 0.01), *((name, 0.001) for name in names)):
         assert optimizers.get(name).learning_rate == rate
     parameter = nn.Parameter(nncore.zeros(1))
     adam = optimizers.Adam()
@@ -690,6 +691,29 @@ def test_rmsprop():
         mean = 0.8 * mean + 0.2 * gradient**2
         value -= 0.1 * gradient / (math.sqrt(mean) + 1e-3)
     assert parameter.item() == pytest.approx(value, rel=1e-5)
+
+
+ADAPTIVE = [("Adamax", 1e-4), ("Nadam", 1e-5), ("Adagrad", 1e-4), ("Adadelta", 1e-5), ("Lion", 1e-6)]
+
+
+@pytest.mark.filterwarnings("ignore")  # those of Keras over torch
+@pytest.mark.parametrize(("name", "tolerance"), ADAPTIVE)
+def test_steps_of_keras(name, tolerance):
+    """Twelve steps; Adamax and Adagrad have their epsilon in another place, which the tolerance is for."""
+    keras = pytest.importorskip("keras")
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(12, 3, 4)).astype(np.float32)
+    variable, parameter = keras.Variable(start), nn.Parameter(start.copy())
+    theirs = getattr(keras.optimizers, name)(learning_rate=0.1, weight_decay=0.05)
+    ours = getattr(optimizers, name)(learning_rate=0.1, weight_decay=0.05)
+    ours.bind([parameter])
+    for gradient in gradients:
+        theirs.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        parameter.grad = nncore.tensor(gradient)
+        ours.step()
+        np.testing.assert_allclose(
+            parameter.array, keras.ops.convert_to_numpy(variable), rtol=tolerance, atol=tolerance
+        )
 
 
 def test_a_momentum_of_keras_has_the_learning_rate_inside():
@@ -731,6 +755,16 @@ def test_initializers(name, variance, limit):
     assert np.abs(x).max() > 0.9 * limit or limit == math.inf
     seeded = type(initializers.get(name))(seed=1)
     assert np.array_equal(seeded((3, 4)).numpy(), seeded((3, 4)).numpy())
+
+
+def test_orthogonal_kernels():
+    for shape in ((6, 4), (4, 6), (3, 3, 2, 5), (1, 1, 2, 5)):
+        kernel = initializers.Orthogonal(gain=2.0, seed=3)(shape).numpy().reshape(-1, shape[-1])
+        product = kernel.T @ kernel if len(kernel) >= shape[-1] else kernel @ kernel.T
+        np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-5)
+    assert initializers.get("orthogonal") == initializers.Orthogonal()
+    with pytest.raises(ValueError, match="Orthogonal: argument 'shape'"):
+        initializers.Orthogonal()((3,))
 
 
 def test_fans_of_a_convolution():

@@ -420,6 +420,25 @@ def test_orthogonal(shape):
     np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((3, 5, 3), 1), ((6, 2, 3, 4), 2), ((4, 4, 1, 1), 1), ((2, 3, 3, 3, 3), 1)]
+)
+def test_dirac_keeps_channels(shape, groups):
+    torch = pytest.importorskip("torch")
+    weight = init.dirac_(nncore.empty(*shape), groups)
+    np.testing.assert_array_equal(weight.numpy(), torch.nn.init.dirac_(torch.empty(*shape), groups).numpy())
+
+
+def test_sparse_has_so_many_zeros_in_every_column():
+    weight = init.sparse_(nncore.empty(400, 50), 0.301, std=0.5).numpy()
+    assert ((weight == 0).sum(axis=0) == 121).all()
+    assert weight[weight != 0].std() == pytest.approx(0.5, rel=0.02)
+    assert len({tuple(column) for column in (weight == 0).T}) == 50
+    generators = [nncore.Generator(1), nncore.Generator(1)]
+    once, again = (init.sparse_(nncore.empty(9, 4), 0.5, generator=generator) for generator in generators)
+    assert nncore.equal(once, again)
+
+
 def test_gains():
     assert init.calculate_gain("linear") == init.calculate_gain("sigmoid") == 1
     assert init.calculate_gain("leaky_relu", 0.2) == math.sqrt(2 / 1.04)
@@ -432,6 +451,10 @@ def test_gains():
         (lambda: init.xavier_normal_(nncore.empty(2)), "fewer than 2 dimensions"),
         (lambda: init.orthogonal_(nncore.empty(2)), "2 or more dimensions"),
         (lambda: init.eye_(nncore.empty(2)), "2 dimensions"),
+        (lambda: init.dirac_(nncore.empty(2, 2)), "3, 4, or 5 dimensions"),
+        (lambda: init.dirac_(nncore.empty(3, 2, 1), 2), "divisible by groups"),
+        (lambda: init.sparse_(nncore.empty(2), 0.5), "2 dimensions"),
+        (lambda: init.sparse_(nncore.empty(2, 2), 1.5), "'sparsity' is 1.5"),
         (lambda: init.trunc_normal_(nncore.empty(2), a=50, b=60), "less than a thousandth"),
     ):
         with pytest.raises(ValueError, match=match):

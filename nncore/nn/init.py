@@ -8,7 +8,7 @@ import numpy as np
 
 from nncore._core.kernels import KERNELS
 from nncore._tensor import Tensor
-from nncore.ops.random import fill_normal, fill_uniform
+from nncore.ops.random import fill_normal, fill_uniform, permutation
 
 _copy = KERNELS["copy"]
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -206,5 +206,66 @@ def orthogonal_(tensor, gain=1, generator=None):
     q, r = np.linalg.qr(drawn.T if rows < cols else drawn)
     q = q * np.sign(np.diag(r))  # makes the distribution uniform over the orthogonal matrices
     _copy(gain * (q.T if rows < cols else q).reshape(tensor.shape), out=tensor.array)
+    tensor.changed()
+    return tensor
+
+
+def dirac_(tensor, groups=1):
+    """Fill the weight of a convolution so that it keeps as many channels as possible as they are.
+
+    Args:
+        tensor: (out_channels, in_channels / groups, ...), 3 to 5 dimensions.
+        groups: of the convolution. Default: 1.
+
+    Example:
+        >>> import nncore
+        >>> w = nncore.nn.init.dirac_(nncore.empty(2, 2, 3, 3))
+        >>> x = nncore.randn(1, 2, 5, 5)
+        >>> nncore.allclose(nncore.nn.functional.conv2d(x, w, padding=1), x)
+        True
+
+    Reference: torch.nn.init.dirac_.
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    values = np.zeros(tensor.shape, tensor.dtype)
+    per_group = tensor.shape[0] // groups
+    middle = tuple(size // 2 for size in tensor.shape[2:])
+    for group in range(groups):
+        for channel in range(min(per_group, tensor.shape[1])):
+            values[(group * per_group + channel, channel, *middle)] = 1
+    _copy(values, out=tensor.array)
+    tensor.changed()
+    return tensor
+
+
+def sparse_(tensor, sparsity, std=0.01, generator=None):
+    """Fill a matrix with N(0, std^2), and in every column the share `sparsity`, rounded up, with 0.
+
+    Args:
+        tensor: 2 dimensions.
+        sparsity: share of the elements of a column that are 0.
+        std: Default: 0.01.
+        generator: Default: nncore's own.
+
+    Example:
+        >>> import nncore
+        >>> (nncore.nn.init.sparse_(nncore.empty(10, 4), 0.3) == 0).sum(0)
+        tensor([3, 3, 3, 3])
+
+    Reference: torch.nn.init.sparse_; Martens 2010.
+    """
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparse_: argument 'sparsity' is {sparsity}, expected a share from 0 to 1")
+    rows, cols = tensor.shape
+    values = normal_(Tensor(np.empty((rows, cols), tensor.dtype)), 0.0, std, generator).array
+    zeros = math.ceil(sparsity * rows)
+    for col in range(cols):
+        values[permutation(rows, generator)[:zeros], col] = 0
+    _copy(values, out=tensor.array)
     tensor.changed()
     return tensor

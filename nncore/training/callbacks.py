@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 
+from ..optim.lr_scheduler import LRScheduler
 from .callback import Callback
 from .interrupt import Interrupts
 from .optimizers import learning_rate_of, set_learning_rate
@@ -237,7 +238,8 @@ class LearningRateScheduler(Callback):
     """Set the learning rate at the start of every epoch.
 
     Args:
-        schedule: `schedule(epoch, lr)` or `schedule(epoch)` returns the learning rate; epochs count from 0.
+        schedule: `schedule(epoch, lr)` or `schedule(epoch)` returns the learning rate; epochs count from 0. Or a scheduler of
+            `nncore.optim.lr_scheduler` for the model's optimizer, whose `step()` is called after every epoch.
         verbose: 1 prints the learning rate. Default 0.
 
     Example:
@@ -250,6 +252,9 @@ class LearningRateScheduler(Callback):
         super().__init__()
         self.schedule = schedule
         self.verbose = verbose
+        self._steps = isinstance(schedule, LRScheduler)
+        if self._steps:
+            return
         try:
             inspect.signature(schedule).bind(0, 0.0)
             self._takes_rate = True
@@ -259,6 +264,10 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """See `Callback`."""
         rate = learning_rate_of(self.model.optimizer)
+        if self._steps:
+            if self.verbose:
+                print(f"Epoch {epoch + 1}: learning rate {rate:g}")
+            return
         rate = float(self.schedule(epoch, rate) if self._takes_rate else self.schedule(epoch))
         if not math.isfinite(rate) or rate < 0:
             raise ValueError(f"LearningRateScheduler: argument 'schedule' gave {rate} for epoch {epoch}, expected >= 0")
@@ -270,6 +279,16 @@ class LearningRateScheduler(Callback):
         """See `Callback`."""
         if logs is not None:
             logs["learning_rate"] = learning_rate_of(self.model.optimizer)
+        if self._steps:
+            self.schedule.step()
+
+    def state_dict(self):
+        """What must be remembered; see `Callback`."""
+        return self.schedule.state_dict() if self._steps else {}
+
+    def load_state_dict(self, state):
+        """Take over what `state_dict` gave; see `Callback`."""
+        self.schedule.load_state_dict(state)
 
 
 class ReduceLROnPlateau(Callback):

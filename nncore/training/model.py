@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .. import io
 from .._core.tape import no_grad
 from ..compiled import Patient, freeze
 from ..nn import Module
@@ -11,11 +10,11 @@ from . import optimizers
 from .callback import CallbackList
 from .history import History
 from .interrupt import Interrupts
+from .keeping import Keeping
 from .loop import EvaluationStep, Mode, Objective, TrainingStep, replay_pass, run_pass
 from .losses import takes_logits
 from .progress import Progress, verbosity
 from .replay import Replay
-from .summary import summary
 
 # Attributes that the forward pass does not depend on.
 _TRAINING = frozenset(
@@ -35,7 +34,7 @@ _TRAINING = frozenset(
 )
 
 
-class Model(Module):
+class Model(Keeping, Module):
     """A Module that can be trained with one call. Subclass it like `nn.Module`, or wrap a module: `Model(module)`.
 
     A wrapping model is transparent: its parameters, state_dict and submodules have the names they have in the module.
@@ -523,78 +522,6 @@ class Model(Module):
         example = np.asarray(example)
         with Mode(self, False), no_grad():
             return freeze(self, example)
-
-    # ---- to look at and to keep ----
-    def summary(self, input_shape=None, print_fn=print):
-        """Print a table of the layers, their output shapes and parameters.
-
-        Args:
-            input_shape: shape of the input without the batch axis, for the output shapes.
-            print_fn: gets the lines, one call for each. Default: print.
-        """
-        summary(self, input_shape, print_fn)
-
-    def save(self, path):
-        """Write the architecture and the weights to a safetensors file, as a whole or not at all; see `nncore.save`."""
-        io.save_model(self.module if self._wraps else self, path)
-
-    @classmethod
-    def load(cls, path):
-        """The model in a file that `save` wrote, to be compiled anew.
-
-        Raises:
-            ValueError: the file is damaged, or holds weights only, since not all classes of the model are nncore's.
-        """
-        module, _ = io.load_model(path)
-        return module if isinstance(module, cls) else cls(module)
-
-    def save_weights(self, path):
-        """Write the state_dict to a safetensors file, as a whole or not at all."""
-        io.save(self.state_dict(), path)
-
-    def load_weights(self, path):
-        """Read the weights that `save`, `save_weights` or another program wrote: all of them, or on any error none."""
-        io.load_weights(self, path)
-
-    def save_checkpoint(self, path):
-        """Write all that training needs to go on with the same bits: weights, optimizer, generator, epoch, callbacks.
-
-        Call it at the end of an epoch, for example in `Callback.on_epoch_end` of the last callback.
-        """
-        callbacks = {} if self._callbacks is None else self._callbacks.state_dict()
-        io.save_checkpoint(path, self, self.optimizer, epoch=self.epoch, callbacks=callbacks)
-
-    def load_checkpoint(self, path):
-        """Go back to where `save_checkpoint` was called. The model is compiled and built in the same way.
-
-        Then `fit(..., initial_epoch=model.epoch)` with the same data and callbacks goes on as if never interrupted.
-
-        Raises:
-            ValueError: the file is damaged, or of another model. Nothing is changed then.
-
-        Example:
-            >>> import os, tempfile, numpy as np, nncore
-            >>> from nncore import nn
-            >>> path = os.path.join(tempfile.mkdtemp(), "run.safetensors")
-            >>> def make():
-            ...     nncore.manual_seed(0)
-            ...     model = nncore.Model(nn.Linear(2, 1))
-            ...     model.compile("adam", "mse")
-            ...     return model
-            >>> x, y = np.eye(2), np.ones((2, 1))
-            >>> model = make()
-            >>> losses = model.fit(x, y, epochs=1, verbose=0).history["loss"]
-            >>> model.save_checkpoint(path)
-            >>> losses += model.fit(x, y, epochs=2, initial_epoch=1, verbose=0).history["loss"]
-            >>> again = make()
-            >>> again.load_checkpoint(path)
-            >>> again.fit(x, y, epochs=2, initial_epoch=again.epoch, verbose=0).history["loss"] == losses[1:]
-            True
-        """
-        self._require_compiled("load_checkpoint")
-        state = io.load_checkpoint(path, self, self.optimizer)
-        self.epoch = state["epoch"]
-        self._callback_states = state["callbacks"]
 
 
 def _result(logs, return_dict):
