@@ -142,12 +142,12 @@ def unary(name, *shape):
 
 
 def by_reference(case, *shape):
-    """An op of one argument against the formula of its op case."""
-    arg = case.args[0]
-    x = np.random.default_rng(0).uniform(arg.low, arg.high, shape).astype(np.float32)
-    tensor = nncore.from_numpy(x)
-    run = {"numpy": lambda: case.reference(x), "nncore": lambda: case.op(tensor)}
-    return Contest(run, bytes=8.0 * x.size)
+    """An op of arrays of one shape against the formula of its op case."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.uniform(arg.low, arg.high, shape).astype(np.float32) for arg in case.args]
+    tensors = [nncore.from_numpy(x) for x in arrays]
+    run = {"numpy": lambda: case.reference(*arrays), "nncore": lambda: case.op(*tensors)}
+    return Contest(run, bytes=4.0 * (len(arrays) + 1) * arrays[0].size)
 
 
 def _relu_backward(x, y, dy, z):

@@ -114,7 +114,7 @@ def epoch_row(sizes, now, options, samples, batch):
     growth = peak_growth(shuffled)
     in_order()
     replay = models[1].replay
-    program = replay.programs[batch].captured
+    program = replay.programs[batch, (True, True)].captured
 
     def compute():
         for cursor, window in enumerate(replay.windows(0, batch)):

@@ -115,6 +115,8 @@ def op_cases():
 for _case in op_cases():
     if _case.name not in ROWS and f"{_case.name}_forward" in nncore.kernels.KERNELS and len(_case.args) == 1:
         ROWS[_case.name] = (partial(elementwise.by_reference, _case), [MEGA, SMALL])
+    elif _case.name not in ROWS and not _case.kernels:
+        ROWS[_case.name] = (partial(elementwise.by_reference, _case), [MEGA])
     elif _case.name not in ROWS and _case.name.endswith("_step"):
         ROWS[_case.name] = (partial(layers.step_by_reference, _case), PARAMETERS)
 

@@ -141,6 +141,23 @@ loss("bce", F.binary_cross_entropy, lambda x, t: -(t * np.log(x) + (1 - t) * np.
 loss("bce_with_logits", F.binary_cross_entropy_with_logits, lambda x, t: reference.softplus(x) - x * t, Arg(-6, 6),
      PROBABILITY, ulp=4, scale=lambda x, t: np.abs(x) + 1)  # fmt: skip
 
+
+def composed(name, formula, *args, op=None, **options):
+    """A loss of elements that is made of other ops."""
+    function = getattr(F, name)
+    shapes = tuple((shapes[0],) * len(args) for shapes in SHAPES)
+    options = {"ulp": 8, **options}
+    case(name, op or (lambda *tensors: function(*tensors, reduction="none")), formula, args, shapes,
+         lambda n: ((n,),) * len(args), LARGE * len(args), (), **options)  # fmt: skip
+
+
+composed("kl_div", lambda x, t: t * (np.log(t) - x), Arg(-3, -0.1), Arg(0.1, 1), scale=3)
+composed("poisson_nll_loss", lambda x, t: np.exp(x) - t * x, Arg(), Arg(0.1, 3), scale=8)
+composed("gaussian_nll_loss", lambda x, t, v: (np.log(v) + (x - t) ** 2 / v) / 2, *AB, Arg(0.3, 2), scale=30)
+composed("soft_margin_loss", lambda x, t: np.log1p(np.exp(-x * t)), *AB, scale=4)
+composed("margin_ranking_loss", lambda a, b, t: np.maximum(0.5 - t * (a - b), 0), Arg(1, 2), Arg(-1, 0), Arg(0.6, 1),
+         scale=4)  # fmt: skip
+
 # ---- broadcast ----
 PAIRS = (((), ()), ((7,), (7,)), ((3, 7), (7,)), ((3, 1), (1, 5)), ((2, 3, 4), (3, 1)), ((), (4, 3)))
 LARGE_PAIR = ((523, 509), (509,))

@@ -211,3 +211,37 @@ def test_decoupled_decay_follows_the_learning_rate_in_a_compiled_step():
 def test_bad_arguments(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+# ---- a second model ----
+@pytest.mark.parametrize("use_buffers", [False, True])
+@pytest.mark.parametrize("decay", [None, 0.7])
+def test_averaged_model_of_torch(decay, use_buffers):
+    torch = pytest.importorskip("torch")
+    from torch.optim import swa_utils
+
+    rng = np.random.default_rng(0)
+    results = []
+    weights, features = rng.normal(size=(5, 3, 4)).astype(np.float32), rng.normal(size=(5, 8, 4)).astype(np.float32)
+    for library, utils in ((torch, swa_utils), (nncore, optim.swa_utils)):
+        net = library.nn.Sequential(library.nn.BatchNorm1d(4), library.nn.Linear(4, 3, bias=False))
+        averaged = utils.AveragedModel(
+            net, avg_fn=None if decay is None else utils.get_ema_avg_fn(decay), use_buffers=use_buffers
+        )
+        for weight, x in zip(weights, features, strict=True):
+            with library.no_grad():
+                net[1].weight.copy_(library.tensor(weight))
+            net(library.tensor(x))
+            averaged.update_parameters(net)
+        averaged.eval()
+        assert averaged.n_averaged.item() == 5
+        results.append((averaged(library.tensor(features[0])).detach().numpy(), list(averaged.state_dict())))
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-4, atol=1e-5)
+    assert results[1][1] == results[0][1]
+
+
+def test_averaged_model_refuses():
+    with pytest.raises(ValueError, match="Invalid decay value 2 provided"):
+        optim.swa_utils.get_ema_avg_fn(2)
+    with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
+        optim.swa_utils.AveragedModel(nn.Linear(1, 1), device="cuda")

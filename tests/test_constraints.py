@@ -177,6 +177,42 @@ def test_lasso_of_scikit_learn():
     assert 3 <= (reference == 0).sum() <= 7
 
 
+# ---- one decay, three conventions ----
+def test_conversion_of_l2():
+    """L2(l) of Keras, weight_decay = 2 l of torch (coupled), alpha = 2 n l of scikit-learn's alpha / (2 n) |w|^2."""
+    x, y = data()
+    strength, n = 0.03, len(x)
+
+    def descended(loss_of, weight_decay=0.0):
+        weight = nn.Parameter(nncore.tensor(W[:, :2]))
+        optimizer = optim.SGD([weight], lr=0.1, momentum=0.9, weight_decay=weight_decay)
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss_of(weight).backward()
+            optimizer.step()
+        return weight.detach().numpy()
+
+    def plain(weight):
+        return F.mse_loss(nncore.tensor(x) @ weight, nncore.tensor(y))
+
+    keras = descended(lambda w: plain(w) + regularizers.L2(strength)(w))
+    torch = descended(plain, weight_decay=2 * strength)
+    alpha = 2 * n * strength
+    sklearn = descended(lambda w: plain(w) + alpha / (2 * n) * w.square().sum())
+    np.testing.assert_allclose(torch, keras, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(sklearn, keras, rtol=1e-4, atol=1e-6)
+    # Decoupled decay is the same for plain gradient descent only: p *= 1 - lr weight_decay before the step.
+    decoupled = optimizers.SGD(0.1, weight_decay=2 * strength)
+    weight = nn.Parameter(nncore.tensor(W[:, :2]))
+    decoupled.bind([weight])
+    other = nn.Parameter(nncore.tensor(W[:, :2]))
+    coupled = optim.SGD([other], lr=0.1, weight_decay=2 * strength)
+    for optimizer, parameter in ((decoupled, weight), (coupled, other)):
+        plain(parameter).backward()
+        optimizer.step()
+    np.testing.assert_allclose(weight.array, other.array, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [

@@ -85,6 +85,26 @@ def test_the_minimum_is_found():
     np.testing.assert_allclose(path[-1][1:], 1, rtol=1e-4)  # where no step changes the loss by 1e-9
 
 
+@pytest.mark.parametrize("start", [(1.0, 5.0), (0.7, 4.0)])
+def test_certified_values_of_nist(start):
+    """DanWood of the NIST StRD, y = b1 x^b2: six observations, parameters certified to eleven digits."""
+    y = nncore.tensor([2.138, 3.421, 3.597, 4.340, 4.882, 5.660], dtype=nncore.float64)
+    x = nncore.tensor([1.309, 1.471, 1.490, 1.565, 1.611, 1.680], dtype=nncore.float64)
+    b = nncore.tensor(start, dtype=nncore.float64, requires_grad=True)
+    options = {"tolerance_grad": 1e-14, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
+    optimizer = optim.LBFGS([b], max_iter=200, **options)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.mse_loss(b[0] * x ** b[1], y, reduction="sum")
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    np.testing.assert_allclose(b.detach().numpy(), [7.6886226176e-01, 3.8604055871e00], rtol=1e-7)
+    assert closure().item() == pytest.approx(4.3173084083e-03, rel=1e-9)
+
+
 def test_logistic_regression_of_scikit_learn():
     linear = pytest.importorskip("sklearn.linear_model")
     from sklearn.datasets import load_breast_cancer

@@ -168,6 +168,24 @@ def test_fit_replays_every_loss_with_the_bits_of_eager(name):
     assert results[0] == results[1]
 
 
+def test_batchmean_with_sample_weights():
+    model = nncore.Model(nn.Sequential(nn.Linear(4, 4), nn.LogSoftmax(-1)))
+    model.compile("sgd", nn.KLDivLoss(reduction="batchmean"))
+    weight = np.arange(5.0)
+    each = (P * (np.log(P) - model.predict(A))).sum(axis=1)
+    assert model.evaluate(A, P, batch_size="full") == pytest.approx(each.mean(), rel=1e-5)
+    found = model.evaluate(A, P, sample_weight=weight, batch_size="full")
+    assert found == pytest.approx((weight * each).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", nn.SoftMarginLoss()])
+def test_accuracy_of_margins_is_divided_at_zero(loss):
+    model = nncore.Model(nn.Linear(4, 1))
+    model.compile("sgd", loss, metrics=["accuracy"])
+    y = SIGNS[:, :1]
+    assert model.evaluate(A, y)[1] == ((model.predict(A) > 0) == (y > 0)).mean()
+
+
 def test_hinge_takes_labels_of_either_kind_in_a_replay():
     """Whether labels are 0 and 1 is decided anew in every replay."""
     value = nncore.compile(lambda y, x: losses.Hinge()(y, x))

@@ -178,6 +178,11 @@ def test_scheduler_before_optimizer_warns():
         (lambda o: schedules.ReduceLROnPlateau(o, factor=1.0), ValueError, "Factor should be < 1.0"),
         (lambda o: schedules.ReduceLROnPlateau(o, mode="up"), ValueError, "mode up is unknown"),
         (lambda o: schedules.ReduceLROnPlateau(o, min_lr=[0, 0]), ValueError, "expected 1 min_lrs, got 2"),
+        (
+            lambda o: schedules.StepLR(nncore.keras.optimizers.SGD(), 1),
+            ValueError,
+            "the optimizer has no parameters yet",
+        ),
         (lambda o: schedules.ConstantLR(o, 2.0), ValueError, "Constant multiplicative factor"),
         (lambda o: schedules.CosineAnnealingWarmRestarts(o, 0), ValueError, "positive integer T_0"),
         (lambda o: schedules.CosineAnnealingWarmRestarts(o, 2, 0.5), ValueError, "integer T_mult"),

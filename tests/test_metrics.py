@@ -143,6 +143,9 @@ def test_scores_of_nothing():
         metrics.F1Score()([[0], [1]], [[0.1], [0.2]])
     with pytest.raises(ValueError, match="F1Score: argument 'average' is 'mean'"):
         metrics.F1Score("mean")
+    with pytest.raises(ValueError, match="a class outside 0 to 1"):
+        metrics.F1Score()([0, -1], [[0.1, 0.9], [0.2, 0.8]])
+    assert np.isnan(metrics.AUC()([0, 1], [0.1, np.nan]))
     with pytest.raises(ValueError, match="AUC: argument 'curve' is 'roc'"):
         metrics.AUC(curve="roc")
     with pytest.raises(ValueError, match=r"f1_score: argument 'y_true' has shape \(2, 3\)"):

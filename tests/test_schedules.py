@@ -189,6 +189,7 @@ def test_a_resumed_run_goes_on_with_its_schedule(tmp_path):
     [
         (lambda: schedules.ExponentialDecay(0.1, 0, 0.9), ValueError, "ExponentialDecay: argument 'decay_steps' is 0"),
         (lambda: schedules.PiecewiseConstantDecay([1], [1.0]), ValueError, "'values' has 1 values, expected 2"),
+        (lambda: schedules.PiecewiseConstantDecay([2, 1], [1, 2, 3]), ValueError, "expected it to rise"),
         (lambda: schedules.CosineDecayRestarts(0.1, 5, t_mul=0.5), ValueError, "argument 't_mul' is 0.5"),
         (
             lambda: schedules.CosineDecay(0.1, 5).step(),

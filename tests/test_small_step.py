@@ -163,6 +163,26 @@ def test_bad_arguments(make, error, match):
         make(model)
 
 
+def test_lr_find_says_that_a_generator_has_ended():
+    x, y = regression()
+    model = Model(nn.Linear(4, 1))
+    model.compile("sgd", "mse")
+    before = model.module.weight.array.copy()
+    with pytest.raises(ValueError, match="lr_find: argument 'x' gave no batch: a generator that ended"):
+        lr_find(model, ((x[:8], y[:8]) for _ in range(5)), steps=30)
+    assert np.array_equal(model.module.weight.array, before)
+
+
+def test_steps_of_accumulated_batches():
+    """Batches between two steps are no steps."""
+    x, y = regression()
+    model = Model(nn.Linear(4, 1))
+    model.compile(optimizers.SGD(0.01, gradient_accumulation_steps=4), "mse")
+    stop = StopOnSmallStep(max_steps=3)
+    model.fit(x, y, epochs=5, verbose=0, callbacks=[stop])
+    assert (stop.reason, len(stop.table)) == ("max_steps", 3)
+
+
 def test_lr_find_refuses_a_schedule():
     model = Model(nn.Linear(1, 1))
     model.compile(optimizers.SGD(optimizers.schedules.CosineDecay(0.1, 10)), "mse")

@@ -31,7 +31,8 @@ LAYERS = (
     {"datasets"},
     {"io"},
     {"nncore"},  # the face: re-exports what stands below
-    {"nn", "optim", "utils", "autograd", "cuda", "information"},
+    {"optim"},
+    {"nn", "utils", "autograd", "cuda", "information"},
     {"data"},
     {"compiled"},
     {"_tensor"},

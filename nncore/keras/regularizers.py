@@ -1,4 +1,12 @@
-"""Penalties on weights or outputs that are added to the loss."""
+"""Penalties on weights or outputs that are added to the loss.
+
+One strength in the conventions that there are, for n samples and a mean loss:
+
+    L2(l2) here and in Keras, l2 sum(w^2)                      l2
+    weight_decay of nncore.optim and PyTorch, coupled          2 l2
+    weight_decay of AdamW and of Keras's optimizers            2 l2, but decoupled: the same for plain gradient descent only
+    alpha of scikit-learn's MLPs, alpha / (2 n) sum(w^2)       2 n l2
+"""
 
 from ..ops.convert import as_tensor
 from .serial import Serializable, resolve

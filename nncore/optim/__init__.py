@@ -1,6 +1,6 @@
 """nncore.optim: optimizers in PyTorch's words. A step is one kernel call for all parameters of a group."""
 
-from nncore.optim import lr_scheduler, schedules
+from nncore.optim import lr_scheduler, schedules, swa_utils
 from nncore.optim.adagrad import Adadelta, Adagrad
 from nncore.optim.adam import Adam, AdamW
 from nncore.optim.adam_variants import Adamax, NAdam, RAdam
@@ -25,4 +25,5 @@ __all__ = [
     "RMSprop",
     "lr_scheduler",
     "schedules",
+    "swa_utils",
 ]

@@ -205,6 +205,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"PiecewiseConstantDecay: argument 'values' has {len(self.values)} values, "
                 f"expected {len(self.boundaries) + 1}, one more than 'boundaries'"
             )
+        if sorted(self.boundaries) != self.boundaries:
+            raise ValueError(f"PiecewiseConstantDecay: argument 'boundaries' is {self.boundaries}, expected it to rise")
 
     def __call__(self, step):
         """The learning rate of the step after `step` ones."""

@@ -226,6 +226,10 @@ class TrainingStep:
         if hasattr(optimizer, "advance"):
             optimizer.advance(steps)
 
+    def begin(self):
+        """At the start of an epoch: what an earlier one that was cut off has left is forgotten."""
+        self.accumulated = 0
+
     def finish(self):
         """At the end of an epoch: update with the batches that still wait."""
         if self.accumulated:
@@ -285,6 +289,8 @@ def run_pass(step, batches, phase, callbacks, interrupts=None, progress=None):
     objective, model = step.objective, step.model
     begin, end = f"on_{phase}_batch_begin", f"on_{phase}_batch_end"
     objective.reset()
+    if phase == "train":
+        step.begin()
     for number, (inputs, y, weight) in enumerate(batches):
         callbacks.call(begin, number, {})
         if interrupts is None:
@@ -318,6 +324,7 @@ def replay_pass(replay, callbacks, interrupts, progress):
     watched = callbacks.watch_batches
     objective.reset()
     replay.begin_epoch()
+    step.begin()
     number = 0
     while number < steps and not (model.stop_training and number):
         if watched:

@@ -78,8 +78,8 @@ def lr_find(model, x, y=None, start=1e-6, end=10.0, steps=100, batch_size=32):
 
 
 def _train(model, data, rates, interrupts):
-    endless = itertools.chain.from_iterable(itertools.repeat(data))
     losses, lowest = [], math.inf
+    endless = itertools.chain.from_iterable(itertools.repeat(data))
     for rate, (inputs, y, weight) in zip(rates, endless, strict=False):
         set_learning_rate(model.optimizer, float(rate))
         batch = tuple(t.array for t in inputs)
@@ -133,4 +133,5 @@ class _Kept:
         optimizer.__dict__.update(self.counts)
         set_learning_rate(optimizer, self.rate)
         optimizer.zero_grad()
+        model._step("train").begin()
         random.set_rng_state(self.random)

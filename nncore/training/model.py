@@ -39,7 +39,8 @@ class Model(Keeping, Module):
 
     A wrapping model is transparent: its parameters, state_dict and submodules have the names they have in the module.
     `fit`, `evaluate` and `predict` put the model into training or evaluation mode themselves and leave it in the mode
-    they found it in. What a submodule's method `penalties` returns, a list of scalar Tensors, is added to the loss.
+    they found it in. What a submodule's method `penalties` returns, a list of scalar Tensors, is added to the loss; its method
+    `constrain(optimizer)` is called after every step.
 
     Args:
         module: the module to wrap. Default None: the subclass defines `forward`.
@@ -239,7 +240,8 @@ class Model(Keeping, Module):
             x: samples, shape `(samples, ...)`: ndarray, Tensor, nested list; a tuple of them for a model with several
                 inputs; or an iterable of batches `(x, y)` or `(x, y, sample_weight)`, such as a DataLoader.
             y: labels, shape `(samples, ...)`; None if the batches of `x` hold them.
-            batch_size: samples per step, `"full"` for all at once. Default 32.
+            batch_size: samples per step: `"full"` for all at once (batch gradient descent), 1 for one (stochastic), a number
+                between (mini-batch). Default 32, also for None.
             epochs: number of the last epoch, that is, of all epochs if `initial_epoch` is 0. Default 1.
             verbose: `"auto"` (the default): a progress bar on a terminal, else silence; 0: silence; 1: a bar, or lines
                 where there is no terminal; 2: a line per epoch.

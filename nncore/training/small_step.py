@@ -88,6 +88,8 @@ class StopOnSmallStep(Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """See `Callback`."""
+        if self.model._step("train").accumulated:  # the weights move after some more batches
+            return
         self.steps += 1
         largest, rows = None, []
         for (name, parameter), before in zip(self.model.named_parameters(), self._before, strict=True):

@@ -18,6 +18,10 @@ class LRScheduler:
     def __init__(self, optimizer, last_epoch=-1):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        if not optimizer.param_groups:
+            raise ValueError(
+                f"{type(self).__name__}: the optimizer has no parameters yet; bind it, or build its model first"
+            )
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:

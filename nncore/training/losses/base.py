@@ -63,7 +63,7 @@ def reduce(losses, sample_weight=None, reduction="mean"):
     Args:
         losses: Tensor of shape `(batch, ...)`.
         sample_weight: array of shape `(batch,)`, or None.
-        reduction: one of `REDUCTIONS`. The mean divides by the number of losses, not by the sum of the weights.
+        reduction: one of `REDUCTIONS`, or "batchmean": the sum by the size of the batch. The mean divides by the number of losses, not by the sum of the weights.
     """
     if sample_weight is not None:
         weight = cast(as_tensor(sample_weight), losses.dtype)
@@ -74,6 +74,8 @@ def reduce(losses, sample_weight=None, reduction="mean"):
         return losses.mean()
     if reduction == "half_mean":
         return losses.mean() * 0.5
+    if reduction == "batchmean":
+        return losses.sum() * (1.0 / max(1, losses.shape[0]))
     return losses.sum() if reduction == "sum" else losses
 
 

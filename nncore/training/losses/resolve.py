@@ -154,12 +154,14 @@ def resolve(loss):
 def takes_logits(loss):
     """Whether the model's outputs are logits of yes/no labels for this loss, so that 0 and not 1/2 divides them."""
     if isinstance(loss, ModuleLoss):
-        return isinstance(loss.module, nn.BCEWithLogitsLoss)
+        return isinstance(loss.module, (nn.BCEWithLogitsLoss, nn.SoftMarginLoss))
+    if isinstance(loss, (classification.Hinge, classification.SquaredHinge)):
+        return True
     return isinstance(loss, classification.BinaryCrossentropy) and loss.from_logits
 
 
 def is_binary(loss):
     """Whether the loss is made for yes/no labels."""
     if isinstance(loss, ModuleLoss):
-        return isinstance(loss.module, (nn.BCELoss, nn.BCEWithLogitsLoss))
-    return isinstance(loss, classification.BinaryCrossentropy)
+        return isinstance(loss.module, (nn.BCELoss, nn.BCEWithLogitsLoss, nn.SoftMarginLoss))
+    return isinstance(loss, (classification.BinaryCrossentropy, classification.Hinge, classification.SquaredHinge))

@@ -118,7 +118,10 @@ class F1Score(Metric):
         y_pred = y_pred.reshape(len(y_pred), -1)
         classes = y_pred.shape[1]
         if y_true.size == len(y_pred) and classes > 1:
-            y_true = np.eye(classes)[y_true.reshape(-1).astype(np.int64)]
+            labels = y_true.reshape(-1).astype(np.int64)
+            if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+                raise ValueError(f"{self.name}: argument 'y_true' has a class outside 0 to {classes - 1}")
+            y_true = np.eye(classes)[labels]
         if y_true.size != y_pred.size:
             raise ValueError(
                 f"{self.name}: argument 'y_true' has shape {y_true.shape}, expected {y_pred.shape} as 'y_pred'"
@@ -193,10 +196,12 @@ class AUC(Metric):
         self._batches.append([y_pred.reshape(-1).copy(), y_true.reshape(-1) > 0.5, weight.reshape(-1)])
 
     def result(self):
-        """The area so far; 0.0 where there are no positives, or for ROC no negatives."""
+        """The area so far; 0.0 where there are no positives, or for ROC no negatives; NaN if a score is."""
         if not self._batches:
             return 0.0
         scores, positive, weight = (np.concatenate(parts) for parts in zip(*self._batches, strict=True))
+        if np.isnan(scores).any():
+            return float("nan")
         order = np.argsort(-scores, kind="stable")
         scores, positive, weight = scores[order], positive[order], weight[order]
         ends = np.append(np.nonzero(np.diff(scores))[0], len(scores) - 1) if len(scores) else np.zeros(0, np.int64)
