@@ -121,7 +121,7 @@ def test_attribute_rules():
         net.scale  # noqa: B018
     net.plain = 3
     net.plain = nn.Parameter(nncore.zeros(1))
-    assert "plain" not in net.__dict__
+    assert net.plain is net._parameters["plain"]
     net.plain = None
     net.fc1 = nn.Parameter(nncore.zeros(1))
     assert "fc1" not in net._modules
@@ -475,3 +475,34 @@ def test_vector_of_parameters():
         nn.utils.vector_to_parameters(nncore.zeros(3), net.parameters())
     with pytest.raises(TypeError, match="ndarray"):
         nn.utils.vector_to_parameters(np.zeros(3), net.parameters())
+
+
+def test_attributes_follow_the_registries():
+    layer = nn.Linear(2, 3)
+    weight, other = layer.weight, nn.Parameter(nncore.ones(3, 2))
+    assert vars(layer)["weight"] is weight
+    layer.weight = other
+    assert layer.weight is other
+    assert layer._parameters["weight"] is other
+    layer.bias = None
+    assert layer.bias is None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    del layer.weight
+    with pytest.raises(AttributeError, match="has no attribute 'weight'"):
+        layer.weight  # noqa: B018
+
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh())
+    relu, tanh = net[1], net[2]
+    net[0] = nn.Identity()
+    del net[0]
+    assert getattr(net, "0") is relu
+    assert getattr(net, "1") is tanh
+    assert not hasattr(net, "2")
+
+    parts = nn.ModuleDict({"a": relu})
+    parts.a = tanh
+    assert parts["a"] is tanh
+    assert parts.pop("a") is tanh
+    assert not hasattr(parts, "a")
+    with pytest.raises(KeyError):
+        del parts["a"]

@@ -44,7 +44,8 @@ class _ModuleSequence(Module):
 
     def _set(self, named):
         """Replace all children; numbers are given anew, other names are kept."""
-        self._modules.clear()
+        for name in list(self._modules):
+            delattr(self, name)
         for i, (name, module) in enumerate(named):
             self.add_module(str(i) if name.isdecimal() else name, module)
 
@@ -186,7 +187,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key):
-        del self._modules[key]
+        self.pop(key)
 
     def __len__(self):
         return len(self._modules)
@@ -199,11 +200,14 @@ class ModuleDict(Module):
 
     def clear(self):
         """Remove all modules."""
-        self._modules.clear()
+        for key in list(self._modules):
+            delattr(self, key)
 
     def pop(self, key):
         """Remove a module and return it."""
-        return self._modules.pop(key)
+        module = self._modules[key]
+        delattr(self, key)
+        return module
 
     def keys(self):
         """The names."""

@@ -47,7 +47,8 @@ class Module:
     """
 
     def __init__(self):
-        # Past __setattr__, which looks into these.
+        # Past __setattr__, which looks into these. What they hold under a name is an attribute as well: Python then
+        # finds it without asking __getattr__, which takes as long as a small kernel.
         fields = self.__dict__
         fields["training"] = True
         fields["_parameters"] = {}
@@ -98,6 +99,7 @@ class Module:
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._claim("_modules", name)[name] = value
+            fields[name] = value
         elif name in fields.get("_parameters", ()):
             self._replace("_parameters", name, value, "parameter", "Parameter")
         elif name in fields.get("_modules", ()):
@@ -141,7 +143,7 @@ class Module:
                 f"cannot assign '{type(value).__name__}' object to {what} '{name}' ({expected} or None expected)"
             )
         touch()
-        self.__dict__[registry][name] = value
+        self.__dict__[registry][name] = self.__dict__[name] = value
 
     def __getattr__(self, name):
         fields = self.__dict__
@@ -155,6 +157,7 @@ class Module:
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
                 del registry[name]
+                self.__dict__.pop(name, None)
                 self._non_persistent_buffers_set.discard(name)
                 return
         object.__delattr__(self, name)
@@ -183,7 +186,7 @@ class Module:
             )
         self._check_name("parameter", name, self._parameters)
         touch()
-        self._parameters[name] = param
+        self._parameters[name] = self.__dict__[name] = param
 
     def register_buffer(self, name, tensor, persistent=True):
         """Add a tensor that is state but no parameter, such as a running mean.
@@ -201,7 +204,7 @@ class Module:
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (nncore.Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = self.__dict__[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -213,7 +216,7 @@ class Module:
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_name("module", name, self._modules)
         touch()
-        self._modules[name] = module
+        self._modules[name] = self.__dict__[name] = module
 
     register_module = add_module
 
