@@ -184,6 +184,20 @@ def test_a_resumed_run_goes_on_with_its_schedule(tmp_path):
         assert a.array.tobytes() == b.array.tobytes()
 
 
+def grouped(options):
+    """An optimizer with a schedule, and two groups, of which one has options of its own."""
+    one, two = nn.Parameter(nncore.zeros(1)), nn.Parameter(nncore.zeros(1))
+    return optim.SGD([{"params": [one]}, {"params": [two], **options}], lr=schedules.CosineDecay(0.1, 10))
+
+
+def fitted_with():
+    """A fit whose callback would set the learning rate that is a schedule."""
+    model = nncore.Model(nn.Linear(1, 1))
+    model.compile(optim.SGD(model.parameters(), lr=schedules.CosineDecay(0.1, 10)), "mse")
+    callback = nncore.keras.callbacks.LearningRateScheduler(lambda epoch: 0.5)
+    model.fit(np.ones((1, 1)), np.ones((1, 1)), verbose=0, callbacks=[callback])
+
+
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
@@ -196,6 +210,14 @@ def test_a_resumed_run_goes_on_with_its_schedule(tmp_path):
             RuntimeError,
             "CosineDecay: is the learning rate of no optimizer",
         ),
+        (lambda: grouped({"lr": 0.1}), ValueError, "a schedule is the learning rate of all groups"),
+        (lambda: grouped({"lr": schedules.CosineDecay(0.1, 5)}), ValueError, "a schedule is the learning rate of all"),
+        (
+            lambda: optim.lr_scheduler.StepLR(grouped({}), 1),
+            ValueError,
+            "StepLR: the learning rate of the optimizer is a",
+        ),
+        (fitted_with, TypeError, "SGD: the learning rate is a schedule and cannot be set"),
         (lambda: optimizers.SGD(schedules.CosineDecay(-0.1, 5)), ValueError, "argument 'learning_rate' is -0.1"),
         (
             lambda: optim.SGD([nn.Parameter(nncore.zeros(1))], lr=schedules.CosineDecay(-0.1, 5)),

@@ -139,9 +139,13 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group")
         check_not_negative(l1=group.get("l1", 0))
         touch()
-        options = {**self.defaults, **group, "params": params}
-        if isinstance(options.get("lr"), LearningRateSchedule):
-            options["lr"] = options["lr"](options["lr"].last_step)
+        options, default = {**self.defaults, **group, "params": params}, self.defaults.get("lr")
+        if isinstance(options.get("lr"), LearningRateSchedule) or isinstance(default, LearningRateSchedule):
+            if options["lr"] is not default:
+                raise ValueError(
+                    "a schedule is the learning rate of all groups: give it as lr=, and no group one of its own"
+                )
+            options["lr"] = default(default.last_step)
         self.param_groups.append(ParamGroup(options))
 
     def zero_grad(self, set_to_none=True):

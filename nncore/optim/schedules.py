@@ -12,7 +12,7 @@ class LearningRateSchedule:
     """Base class: a subclass defines `__call__(step)`, which returns the learning rate.
 
     Attributes:
-        optimizer: whose learning rate `step()` sets; an optimizer that is given the schedule becomes it.
+        optimizer: whose learning rate `step()` sets, that of all groups; an optimizer that is given the schedule becomes it.
         last_step: number of steps that have been done.
 
     Example:

@@ -22,6 +22,8 @@ class LRScheduler:
             raise ValueError(
                 f"{type(self).__name__}: the optimizer has no parameters yet; bind it, or build its model first"
             )
+        if optimizer.schedule is not None:
+            raise ValueError(f"{type(self).__name__}: the learning rate of the optimizer is a schedule already")
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:

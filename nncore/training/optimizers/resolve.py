@@ -48,6 +48,8 @@ def learning_rate_of(optimizer):
 
 def set_learning_rate(optimizer, rate):
     """Set the learning rate of all parameter groups."""
+    if optimizer.schedule is not None:
+        raise TypeError(f"{type(optimizer).__name__}: the learning rate is a schedule and cannot be set")
     if isinstance(optimizer, Lazy):
         optimizer.learning_rate = rate
     else:
