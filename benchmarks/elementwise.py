@@ -96,7 +96,7 @@ UNARY = {
     "ceil": (lambda x, z: np.ceil(x, out=z), lambda t, x: t.ceil(x), (), False),
     "clamp": (lambda x, z: np.clip(x, -1, 1, out=z), lambda t, x: t.clamp(x, -1, 1), (-1.0, 1.0), False),
     "cos": (lambda x, z: np.cos(x, out=z), lambda t, x: t.cos(x), (), False),
-    "elu": (_elu, lambda t, x: t.nn.functional.elu(x), (1.0,), False),
+    "elu": (_elu, lambda t, x: t.nn.functional.elu(x), (1.0, 1.0, 1.0), False),
     "erf": (_erf, lambda t, x: t.erf(x), (), False),
     "exp": (lambda x, z: np.exp(x, out=z), lambda t, x: t.exp(x), (), False),
     "expm1": (lambda x, z: np.expm1(x, out=z), lambda t, x: t.expm1(x), (), False),
@@ -121,7 +121,7 @@ UNARY = {
     "square": (lambda x, z: np.square(x, out=z), lambda t, x: t.square(x), (), False),
     "tanh": (lambda x, z: np.tanh(x, out=z), lambda t, x: t.tanh(x), (), False),
 }
-EAGER = {"gelu_tanh": lambda x: ops.gelu(x, "tanh"), "pow_scalar": lambda x: ops.pow(x, 2.5)}
+EAGER = {"elu": ops.elu, "gelu_tanh": lambda x: ops.gelu(x, "tanh"), "pow_scalar": lambda x: ops.pow(x, 2.5)}
 
 
 def unary(name, *shape):

@@ -235,7 +235,7 @@ def max_pool2d_forward(batch, size, channels):
     outs = (nchw(y), nchw(index))
     run = {
         "numpy": by_numpy,
-        "nncore": lambda: kernels.max_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, 1, out=outs)[0],
+        "nncore": lambda: kernels.max_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, 1, 0, out=outs)[0],
         "nncore eager": lambda: F.max_pool2d(tensor, 2),
     }
     contest = Contest(run, bytes=4.0 * x.size + 8.0 * y.size)
@@ -259,8 +259,8 @@ def pool2d_padded(name, batch, size, channels):
 
     def by_nncore():
         if is_max:
-            return kernels.max_pool2d_forward(image, 2, 2, 1, 1, 1, 1, 1, 1, out=(nchw(y), nchw(index)))[0]
-        return kernels.avg_pool2d_forward(image, 2, 2, 1, 1, 1, 1, 1, out=nchw(y))
+            return kernels.max_pool2d_forward(image, 2, 2, 1, 1, 1, 1, 1, 1, 0, out=(nchw(y), nchw(index)))[0]
+        return kernels.avg_pool2d_forward(image, 2, 2, 1, 1, 1, 1, 1, 0, out=nchw(y))
 
     contest = Contest({"numpy": by_numpy, "nncore": by_nncore}, bytes=4.0 * (x.size + y.size))
     return with_torch(contest, lambda torch, t: getattr(torch.nn.functional, name)(t, 2, 1, 1), image)
@@ -270,7 +270,7 @@ def max_pool2d_backward(batch, size, channels):
     """dx = dy where the maximum was."""
     x, dx, z = normal(batch, size, size, channels), *np.empty((2, batch, size, size, channels), np.float32)
     image = nchw(x)
-    y, index = kernels.max_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, 1)
+    y, index = kernels.max_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, 1, 0)
     dy = normal(batch, size // 2, size // 2, channels, seed=1)
     highest, mask = y.transpose(0, 2, 3, 1), np.empty(dy.shape, bool)
 
@@ -279,7 +279,7 @@ def max_pool2d_backward(batch, size, channels):
             np.multiply(dy, np.equal(corner, highest, out=mask), out=gradient)
         return nchw(z)
 
-    out, options = nchw(dx), (size, size, 2, 2, 2, 2, 0, 0, 1, 1)
+    out, options = nchw(dx), (size, size, 2, 2, 2, 2, 0, 0, 1, 1, 0)
     run = {
         "numpy": by_numpy,
         "nncore": lambda: kernels.max_pool2d_backward(nchw(dy), index, *options, out=out),
@@ -304,7 +304,7 @@ def avg_pool2d_forward(batch, size, channels):
     out = nchw(y)
     run = {
         "numpy": by_numpy,
-        "nncore": lambda: kernels.avg_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, out=out),
+        "nncore": lambda: kernels.avg_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, 0, out=out),
         "nncore eager": lambda: F.avg_pool2d(tensor, 2),
     }
     contest = Contest(run, bytes=4.0 * (x.size + y.size))
@@ -326,7 +326,7 @@ def avg_pool2d_backward(batch, size, channels):
     out = nchw(dx)
     run = {
         "numpy": by_numpy,
-        "nncore": lambda: kernels.avg_pool2d_backward(nchw(dy), size, size, 2, 2, 2, 2, 0, 0, 1, out=out),
+        "nncore": lambda: kernels.avg_pool2d_backward(nchw(dy), size, size, 2, 2, 2, 2, 0, 0, 1, 0, out=out),
     }
     contest = Contest(run, bytes=4.0 * (dx.size + dy.size))
     return with_torch(contest, lambda torch, t: torch.nn.functional.avg_pool2d(t, 2), nchw(z), gradient=nchw(dy))

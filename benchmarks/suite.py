@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import nncore
-from benchmarks import elementwise, layers, recurrent
+from benchmarks import elementwise, layers, recurrent, variants
 
 MEGA, SMALL = (1_000_000,), (64, 128)
 MATRIX = [(4096, 256), (128, 10)]
@@ -111,8 +111,29 @@ def op_cases():
         sys.path.remove(tests)
 
 
+VARIANTS = {
+    "adaptive_avg_pool2d": ((32, 64, 14, 15),),
+    "adaptive_max_pool2d": ((32, 64, 14, 15),),
+    "avg_pool2d_ceil": ((32, 64, 55, 55),),
+    "conv1d": ((32, 64, 200), (64, 64, 3), (64,)),
+    "conv2d_flipped": ((16, 64, 28, 28), (64, 64, 3, 3), (64,)),
+    "conv_transpose2d": ((16, 64, 28, 28), (64, 64, 3, 3), (64,)),
+    "conv_transpose2d_strided": ((16, 64, 14, 14), (64, 32, 3, 3), (32,)),
+    "group_norm": ((32, 64, 28, 28), (64,), (64,)),
+    "interpolate_bilinear": ((32, 64, 4, 4),),
+    "interpolate_nearest": ((32, 64, 28, 28),),
+    "max_pool2d_ceil": ((32, 64, 55, 55),),
+    "pad_circular": ((32, 64, 28, 28),),
+    "pad_reflect": ((32, 64, 28, 28),),
+    "pad_replicate": ((32, 64, 28, 28),),
+    "prelu": ((4096, 256), (256,)),
+    "rms_norm": ((4096, 256), (256,)),
+}
+
 # A new pointwise op is measured against the formula of its test, until somebody writes down a faster one.
 for _case in op_cases():
+    if _case.name in VARIANTS:
+        ROWS[_case.name] = (partial(variants.variant, _case), [VARIANTS[_case.name]])
     if _case.name not in ROWS and f"{_case.name}_forward" in nncore.kernels.KERNELS and len(_case.args) == 1:
         ROWS[_case.name] = (partial(elementwise.by_reference, _case), [MEGA, SMALL])
     elif _case.name not in ROWS and not _case.kernels:

@@ -287,6 +287,12 @@ bool nn_check_scatter_add_rows(void *args, nn_error *error) {
     return check_range("index", a->index, a->n, a->rows, NULL, error);
 }
 
+bool nn_check_combine_rows(void *args, nn_error *error) {
+    const nn_combine_rows_args *a = args;
+    return check_range("index", a->index, a->terms, a->n, NULL, error) &&
+           check_range("ends", a->ends, a->rows, a->terms + 1, NULL, error);
+}
+
 bool nn_check_put_along(void *args, nn_error *error) {
     const nn_put_along_args *a = args;
     return check_range("index", a->index, a->outer * a->inner, a->n, NULL, error);
@@ -351,19 +357,25 @@ static bool check_parameter(const char *name, int64_t value, int64_t least, nn_e
     return true;
 }
 
-/* positions = (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1 */
+static bool check_window(int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, nn_error *error) {
+    return check_parameter("kernel_size", kernel, 1, error) && check_parameter("stride", stride, 1, error) &&
+           check_parameter("padding", padding, 0, error) && check_parameter("dilation", dilation, 1, error);
+}
+
+/* positions = (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down, or up if `ceil`: then the last
+ * window may stick out, but begins before the padding behind. */
 static bool window_positions(const char *axis, int64_t size, int64_t kernel, int64_t stride, int64_t padding,
-                             int64_t dilation, int64_t *positions, nn_error *error) {
-    if (!check_parameter("kernel_size", kernel, 1, error) || !check_parameter("stride", stride, 1, error) ||
-        !check_parameter("padding", padding, 0, error) || !check_parameter("dilation", dilation, 1, error))
-        return false;
+                             int64_t dilation, int64_t ceil, int64_t *positions, nn_error *error) {
+    if (!check_window(kernel, stride, padding, dilation, error)) return false;
     int64_t extent; /* the only product that can pass 2**63 */
-    if (__builtin_mul_overflow(dilation, kernel - 1, &extent) || extent + 1 > size + 2 * padding)
+    const int64_t most = size + 2 * padding + (ceil ? stride - 1 : 0);
+    if (__builtin_mul_overflow(dilation, kernel - 1, &extent) || extent + 1 > most || (ceil && size == 0))
         return fail(error,
                     "argument 'x' has %s %" PRId64 ", with padding %" PRId64 ", smaller than the kernel of %" PRId64
                     " (dilation %" PRId64 ")",
                     axis, size, size + 2 * padding, kernel, dilation);
-    *positions = (size + 2 * padding - extent - 1) / stride + 1;
+    *positions = (most - extent - 1) / stride + 1;
+    if (ceil && (*positions - 1) * stride >= size + padding) *positions -= 1;
     return true;
 }
 
@@ -386,8 +398,8 @@ static bool check_channels(int64_t O, int64_t I, int64_t KH, int64_t KW, int64_t
 bool nn_check_conv2d_forward(void *args, nn_error *error) {
     nn_conv2d_forward_args *a = args;
     return check_channels(a->O, a->I, a->KH, a->KW, a->C, a->groups, error) &&
-           window_positions("height", a->H, a->KH, a->stride_h, a->padding_h, a->dilation_h, &a->OH, error) &&
-           window_positions("width", a->W, a->KW, a->stride_w, a->padding_w, a->dilation_w, &a->OW, error) &&
+           window_positions("height", a->H, a->KH, a->stride_h, a->padding_h, a->dilation_h, 0, &a->OH, error) &&
+           window_positions("width", a->W, a->KW, a->stride_w, a->padding_w, a->dilation_w, 0, &a->OW, error) &&
            check_activation(a->activation, error);
 }
 
@@ -404,9 +416,43 @@ bool nn_check_conv2d_backward(void *args, nn_error *error) {
     const nn_conv2d_backward_args *a = args;
     int64_t OH = 0, OW = 0;
     return check_channels(a->O, a->I, a->KH, a->KW, a->C, a->groups, error) &&
-           window_positions("height", a->H, a->KH, a->stride_h, a->padding_h, a->dilation_h, &OH, error) &&
-           window_positions("width", a->W, a->KW, a->stride_w, a->padding_w, a->dilation_w, &OW, error) &&
+           window_positions("height", a->H, a->KH, a->stride_h, a->padding_h, a->dilation_h, 0, &OH, error) &&
+           window_positions("width", a->W, a->KW, a->stride_w, a->padding_w, a->dilation_w, 0, &OW, error) &&
            check_gradient(OH, OW, a->OH, a->OW, error);
+}
+
+/* size = (count - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1: of the image that a convolution
+ * with these windows makes `count` outputs of */
+static bool image_size(const char *axis, int64_t count, int64_t kernel, int64_t stride, int64_t padding,
+                       int64_t output_padding, int64_t dilation, int64_t *size, nn_error *error) {
+    if (!check_window(kernel, stride, padding, dilation, error)) return false;
+    if (output_padding < 0 || (output_padding >= stride && output_padding >= dilation))
+        return fail(error,
+                    "argument 'output_padding' is %" PRId64 ", expected less than stride %" PRId64
+                    " or dilation %" PRId64,
+                    output_padding, stride, dilation);
+    int64_t extent, steps;
+    if (__builtin_mul_overflow(dilation, kernel - 1, &extent) || __builtin_mul_overflow(count - 1, stride, &steps) ||
+        __builtin_add_overflow(extent, steps, size))
+        return fail(error, "argument 'x' has %s %" PRId64 ", which gives an image of more than 2**63", axis, count);
+    *size += output_padding + 1 - 2 * padding;
+    if (count < 1 || *size < 1)
+        return fail(error, "argument 'x' has %s %" PRId64 ", which gives an image of %s %" PRId64, axis, count, axis,
+                    *size);
+    return true;
+}
+
+bool nn_check_conv_transpose2d_forward(void *args, nn_error *error) {
+    nn_conv_transpose2d_forward_args *a = args;
+    if (!check_parameter("groups", a->groups, 1, error)) return false;
+    if (a->O % a->groups)
+        return fail(error, "argument 'groups' is %" PRId64 ", expected a divisor of the %" PRId64 " input channels",
+                    a->groups, a->O);
+    a->C = a->I * a->groups;
+    return image_size("height", a->H, a->KH, a->stride_h, a->padding_h, a->output_padding_h, a->dilation_h, &a->OH,
+                      error) &&
+           image_size("width", a->W, a->KW, a->stride_w, a->padding_w, a->output_padding_w, a->dilation_w, &a->OW,
+                      error);
 }
 
 static bool check_pool_window(int64_t kernel_h, int64_t kernel_w, int64_t padding_h, int64_t padding_w,
@@ -424,32 +470,36 @@ static bool check_pool_window(int64_t kernel_h, int64_t kernel_w, int64_t paddin
 
 bool nn_check_max_pool2d_forward(void *args, nn_error *error) {
     nn_max_pool2d_forward_args *a = args;
-    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, a->dilation_h, &a->OH, error) &&
-           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, a->dilation_w, &a->OW, error) &&
+    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, a->dilation_h, a->ceil_mode, &a->OH,
+                            error) &&
+           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, a->dilation_w, a->ceil_mode, &a->OW,
+                            error) &&
            check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error);
 }
 
 bool nn_check_max_pool2d_backward(void *args, nn_error *error) {
     const nn_max_pool2d_backward_args *a = args;
     int64_t OH = 0, OW = 0; /* index needs no check: the kernel compares it, it never addresses memory with it */
-    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, a->dilation_h, &OH, error) &&
-           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, a->dilation_w, &OW, error) &&
+    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, a->dilation_h, a->ceil_mode, &OH,
+                            error) &&
+           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, a->dilation_w, a->ceil_mode, &OW,
+                            error) &&
            check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) &&
            check_gradient(OH, OW, a->OH, a->OW, error);
 }
 
 bool nn_check_avg_pool2d_forward(void *args, nn_error *error) {
     nn_avg_pool2d_forward_args *a = args;
-    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, 1, &a->OH, error) &&
-           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, 1, &a->OW, error) &&
+    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, 1, a->ceil_mode, &a->OH, error) &&
+           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, 1, a->ceil_mode, &a->OW, error) &&
            check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error);
 }
 
 bool nn_check_avg_pool2d_backward(void *args, nn_error *error) {
     const nn_avg_pool2d_backward_args *a = args;
     int64_t OH = 0, OW = 0;
-    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, 1, &OH, error) &&
-           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, 1, &OW, error) &&
+    return window_positions("height", a->H, a->kernel_h, a->stride_h, a->padding_h, 1, a->ceil_mode, &OH, error) &&
+           window_positions("width", a->W, a->kernel_w, a->stride_w, a->padding_w, 1, a->ceil_mode, &OW, error) &&
            check_pool_window(a->kernel_h, a->kernel_w, a->padding_h, a->padding_w, error) &&
            check_gradient(OH, OW, a->OH, a->OW, error);
 }

@@ -14,16 +14,21 @@
     X(ceil, x, 2, , "y = the smallest integer >= x")                                                                   \
     X(clamp, x, 2, NN_REAL(min) NN_REAL(max), "y = min(max(x, min), max)")                                             \
     X(cos, x, 12, , "y = cos(x)")                                                                                      \
-    X(elu, x, 10, NN_REAL(alpha), "y = x if x > 0 else alpha * (exp(x) - 1)")                                          \
+    X(elu, x, 10, NN_REAL(alpha) NN_REAL(scale) NN_REAL(input_scale),                                                  \
+      "y = scale * x if x > 0 else scale * alpha * (exp(input_scale * x) - 1)")                                        \
     X(erf, x, 12, , "y = erf(x)")                                                                                      \
     X(exp, y, 8, , "y = exp(x)")                                                                                       \
     X(expm1, y, 10, , "y = exp(x) - 1, exact near 0")                                                                  \
     X(floor, x, 2, , "y = the largest integer <= x")                                                                   \
     X(gelu, x, 12, , "y = x * Phi(x), Phi the normal distribution function")                                           \
     X(gelu_tanh, x, 14, , "y = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))")                                     \
+    X(hardsigmoid, x, 2, , "y = min(max(x + 3, 0), 6) / 6")                                                            \
+    X(hardswish, x, 2, , "y = x * min(max(x + 3, 0), 6) / 6")                                                          \
     X(leaky_relu, x, 2, NN_REAL(negative_slope), "y = x if x > 0 else negative_slope * x")                             \
     X(log, x, 8, , "y = log(x)")                                                                                       \
     X(log1p, x, 10, , "y = log(1 + x), exact near 0")                                                                  \
+    X(logsigmoid, x, 14, , "y = -log(1 + exp(-x))")                                                                    \
+    X(mish, x, 12, , "y = x * tanh(log(1 + exp(x)))")                                                                  \
     X(neg, x, 2, , "y = -x")                                                                                           \
     X(pow_scalar, x, 20, NN_REAL(exponent), "y = x ** exponent")                                                       \
     X(reciprocal, y, 4, , "y = 1 / x")                                                                                 \
@@ -36,6 +41,7 @@
     X(sin, x, 12, , "y = sin(x)")                                                                                      \
     X(softplus, x, 16, NN_REAL(beta) NN_REAL(threshold),                                                               \
       "y = log(1 + exp(beta x)) / beta, and x where beta x > threshold")                                               \
+    X(softsign, x, 4, , "y = x / (1 + |x|)")                                                                           \
     X(sqrt, y, 4, , "y = sqrt(x)")                                                                                     \
     X(square, x, 2, , "y = x^2")                                                                                       \
     X(tanh, y, 10, , "y = tanh(x)")
@@ -103,8 +109,13 @@ NN_INLINE vec nn_cos_grad(vec x) { return v_neg(nnv_sin(x)); }
 NN_INLINE vec nn_sin(vec x) { return nnv_sin(x); }
 NN_INLINE vec nn_sin_grad(vec x) { return nnv_cos(x); }
 
-NN_INLINE vec nn_elu(vec x, vec alpha) { return v_select(v_gt(x, v_set1(0)), x, alpha * nnv_expm1(x)); }
-NN_INLINE vec nn_elu_grad(vec x, vec alpha) { return v_select(v_gt(x, v_set1(0)), v_set1(1), alpha * nnv_exp(x)); }
+/* ELU; with the two scales CELU and SELU too */
+NN_INLINE vec nn_elu(vec x, vec alpha, vec scale, vec input_scale) {
+    return v_select(v_gt(x, v_set1(0)), scale * x, (scale * alpha) * nnv_expm1(input_scale * x));
+}
+NN_INLINE vec nn_elu_grad(vec x, vec alpha, vec scale, vec input_scale) {
+    return v_select(v_gt(x, v_set1(0)), scale, (scale * alpha * input_scale) * nnv_exp(input_scale * x));
+}
 
 NN_INLINE vec nn_erf(vec x) { return nnv_erf(x); }
 NN_INLINE vec nn_erf_grad(vec x) { return v_set1((real)1.1283791670955126) * nnv_exp(v_neg(x * x)); } /* 2/sqrt(pi) */
@@ -134,6 +145,18 @@ NN_INLINE vec nn_gelu_tanh_grad(vec x) {
     return v_fma(s * (v_set1(1) - s), x * slope, s);
 }
 
+NN_INLINE vec nn_hardsigmoid(vec x) { return v_clamp(x + v_set1(3), v_set1(0), v_set1(6)) / v_set1(6); }
+NN_INLINE vec nn_hardsigmoid_grad(vec x) {
+    return v_select(v_lt(v_abs(x), v_set1(3)), v_set1((real)(1.0 / 6)), v_set1(0));
+}
+NN_INLINE vec nn_hardswish(vec x) { /* 0 at -inf */
+    return v_select(v_le(x, v_set1(-3)), v_set1(0), x * v_clamp(x + v_set1(3), v_set1(0), v_set1(6)) / v_set1(6));
+}
+NN_INLINE vec nn_hardswish_grad(vec x) {
+    const vec inside = v_select(v_lt(x, v_set1(3)), x / v_set1(3) + v_set1((real)0.5), v_set1(1));
+    return v_select(v_le(x, v_set1(-3)), v_set1(0), inside);
+}
+
 NN_INLINE vec nn_leaky_relu(vec x, vec negative_slope) { return v_select(v_gt(x, v_set1(0)), x, negative_slope * x); }
 NN_INLINE vec nn_leaky_relu_grad(vec x, vec negative_slope) {
     return v_select(v_gt(x, v_set1(0)), v_set1(1), negative_slope);
@@ -143,6 +166,23 @@ NN_INLINE vec nn_log(vec x) { return nnv_log(x); }
 NN_INLINE vec nn_log_grad(vec x) { return v_set1(1) / x; }
 NN_INLINE vec nn_log1p(vec x) { return nnv_log1p(x); }
 NN_INLINE vec nn_log1p_grad(vec x) { return v_set1(1) / (v_set1(1) + x); }
+
+/* -softplus(-x) */
+NN_INLINE vec nn_logsigmoid(vec x) { return v_neg(v_at_least(v_neg(x), v_set1(0)) + nnv_log1p_unit(nnv_exp_minus(x))); }
+NN_INLINE vec nn_logsigmoid_grad(vec x) { return nnv_sigmoid(v_neg(x)); }
+
+/* tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), e = exp(x): 1 long before e^2 overflows */
+NN_INLINE vec nn_mish_exp(vec x) { return nnv_exp(v_at_most(x, v_set1(40))); }
+NN_INLINE vec nn_mish(vec x) {
+    const vec e = nn_mish_exp(x), n = e * (e + v_set1(2));
+    return x * (n / (n + v_set1(2)));
+}
+/* t + x sigmoid(x) (1 - t^2) with t = n / (n + 2), 1 - t = 2 / (n + 2) */
+NN_INLINE vec nn_mish_grad(vec x) {
+    const vec e = nn_mish_exp(x), n = e * (e + v_set1(2)), inverse = v_set1(1) / (n + v_set1(2)), t = n * inverse;
+    const vec rest = (e / (e + v_set1(1))) * (v_set1(1) + t) * (inverse + inverse);
+    return v_select(v_gt(x, v_set1(40)), v_set1(1), v_fma(x, rest, t));
+}
 
 NN_INLINE vec nn_neg(vec x) { return v_neg(x); }
 NN_INLINE vec nn_neg_grad(vec x) { return (void)x, v_set1(-1); }
@@ -192,6 +232,15 @@ NN_INLINE vec nn_softplus(vec x, vec beta, vec threshold) {
 NN_INLINE vec nn_softplus_grad(vec x, vec beta, vec threshold) {
     const vec scaled = beta * x;
     return v_select(v_gt(scaled, threshold), v_set1(1), nnv_sigmoid(scaled));
+}
+
+NN_INLINE vec nn_softsign(vec x) {
+    const vec size = v_abs(x); /* 1 at infinity */
+    return v_select(v_eq(size, v_set1(NNV_INF)), nn_sign(x), x / (v_set1(1) + size));
+}
+NN_INLINE vec nn_softsign_grad(vec x) {
+    const vec y = v_set1(1) / (v_set1(1) + v_abs(x));
+    return y * y;
 }
 
 NN_INLINE vec nn_square(vec x) { return x * x; }

@@ -5,10 +5,13 @@ import numpy as np
 from nncore._core import tape
 from nncore._core.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from nncore._core.tensor import TensorBase, wrap_array
+from nncore.ops.convert import as_float
+from nncore.ops.dims import filled_like
 
 __all__ = [
     "Function",
     "backward",
+    "derivative",
     "enable_grad",
     "grad",
     "gradcheck",
@@ -47,6 +50,39 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=False, create_graph=Fa
         raise ValueError("grad: argument 'create_graph' is True, and second derivatives are not available")
     grad_outputs = None if grad_outputs is None else _sequence(grad_outputs)
     return tape.grad(_sequence(outputs), _sequence(inputs), grad_outputs, retain_graph, allow_unused)
+
+
+def derivative(function):
+    """The derivative of a function that takes each number by itself, as a function.
+
+    Args:
+        function: from a Tensor to one of the same shape, each element computed from its own alone.
+
+    Returns:
+        Function from a Tensor, an array or a number to the Tensor of slopes, without history.
+
+    Raises:
+        ValueError: when called, if the function changes the shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.autograd.derivative(nncore.tanh)([0.0, 1.0])
+        tensor([1.0000, 0.4200])
+
+    Reference: the slopes at kinks are those of the backward pass; docs/numerics.md.
+    """
+
+    def slope(x):
+        x = as_float("derivative", x).detach().requires_grad_()
+        with enable_grad():
+            y = function(x)
+        if y.shape != x.shape:
+            raise ValueError(f"derivative: the function gives shape {y.shape} for {x.shape}, expected the same")
+        if not y.requires_grad:
+            return wrap_array(filled_like(x.array, 0))
+        return grad(y, x, wrap_array(filled_like(y.array, 1)), allow_unused=True)[0]
+
+    return slope
 
 
 def backward(tensors, grad_tensors=None, retain_graph=False):

@@ -17,7 +17,8 @@ def window(N, C, H, W, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1), *
     scalars = {"stride": stride, "padding": padding, "dilation": dilation}
     by_axis = {f"{name}_{axis}": value for name, pair in scalars.items() for axis, value in zip("hw", pair)}
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
-    OH, OW = ((size + 2 * p - e) // s + 1 for size, p, e, s in zip((H, W), padding, extent, stride))
+    up = more.get("ceil_mode", 0)
+    OH, OW = ((size + 2 * p - e + up * (s - 1)) // s + 1 for size, p, e, s in zip((H, W), padding, extent, stride))
     return {"N": N, "C": C, "H": H, "W": W, "OH": OH, "OW": OW, **by_axis, **more}
 
 
@@ -56,12 +57,18 @@ SETTINGS = [
     pooling(2, 3, 9, 7, (2, 3), stride=(2, 3)),
     pooling(1, 19, 8, 11, (3, 3), padding=(1, 1)),
     pooling(2, 5, 12, 9, (3, 2), stride=(1, 2), padding=(0, 1)),
+    pooling(2, 7, 8, 10, (3, 2), stride=(2, 3), padding=(1, 0), ceil_mode=1),
+    *(
+        {"batch": 2, "rows": rows, "n": n, "cols": cols, "terms": 3 * rows}
+        for rows, n, cols in [(5, 7, 1), (67, 40, 67), (0, 3, 5)]
+    ),
 ]
 SCALARS = {
-    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "classic": 0, "correction": 1.0, "count_include_pad": 0,
-    "dampening": 0.1, "decoupled": 1, "delta": 0.8, "eps": 1e-5, "epsilon_hat": 0, "exponent": 2.5, "high": 2.0, "ignore_index": 1,
-    "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "lr_decay": 0.5, "max": 1.5, "maximize": 0, "mean": 0.5, "min": -0.75,
-    "momentum": 0.9, "momentum_decay": 0.004, "negative_slope": 0.1, "nesterov": 0, "offset": 13, "p": 0.25, "rho": 0.9, "seed": 7, "std": 2.0, "step": 3,
+    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "ceil_mode": 0, "classic": 0, "correction": 1.0,
+    "count_include_pad": 0, "dampening": 0.1, "decoupled": 1, "delta": 0.8, "eps": 1e-5, "epsilon_hat": 0, "exponent": 2.5, "high": 2.0,
+    "ignore_index": 1, "input_scale": 1.3, "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "lr_decay": 0.5, "max": 1.5, "maximize": 0,
+    "mean": 0.5, "min": -0.75, "momentum": 0.9, "momentum_decay": 0.004, "negative_slope": 0.1, "nesterov": 0, "offset": 13,
+    "output_padding_h": 0, "output_padding_w": 0, "p": 0.25, "rho": 0.9, "scale": 1.1, "seed": 7, "std": 2.0, "step": 3,
     "threshold": 20.0, "training": 1, "unbiased": 1, "weight_decay": 0.01,
 }  # fmt: skip
 LENGTHS = [7, 1, 0, 4160, 33]  # of the parameters of an optimizer
@@ -69,6 +76,8 @@ LISTS = {"count": len(LENGTHS), "total": sum(LENGTHS)}
 INDICES = {  # (kernel, field) -> dtype, the size that bounds it
     ("gather_rows", "index"): ("int64", "rows"),
     ("scatter_add_rows", "index"): ("int64", "rows"),
+    ("combine_rows", "index"): ("int64", "n"),
+    ("combine_rows", "ends"): ("int64", "terms"),
     ("cross_entropy_forward", "target"): ("int64", "cols"),
     ("cross_entropy_backward", "target"): ("int64", "cols"),
     ("nll_loss_forward", "target"): ("int64", "cols"),

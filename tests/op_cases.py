@@ -103,9 +103,19 @@ unary("expm1", np.expm1)
 unary("floor", np.floor, avoid=range(-4, 5))
 unary("gelu", reference.gelu, -2, 4, ulp=3, scale=np.abs, special="")
 unary("gelu_tanh", reference.gelu_tanh, -2, 4, op=lambda x: F.gelu(x, approximate="tanh"), ulp=12, special="")
+unary("hardsigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, avoid=(-3, 3), ulp=3)
+unary(
+    "hardswish",
+    lambda x: np.where(x <= -3, 0, x * np.clip(x + 3, 0, 6) / 6),
+    avoid=(-3, 3),
+    ulp=3,
+    scale=lambda x: np.abs(x) + 1,
+)
 unary("leaky_relu", lambda x: np.where(x > 0, x, 0.125 * x), avoid=(0,), op=lambda x: F.leaky_relu(x, 0.125))
 unary("log", np.log, 0.1, 20)
 unary("log1p", np.log1p, -0.9, 20)
+unary("logsigmoid", lambda x: -reference.softplus(-x), ulp=4)
+unary("mish", lambda x: x * np.tanh(reference.softplus(x)), ulp=6, special="")
 unary("neg", np.negative)
 unary("pow_scalar", lambda x: x**2.5, 0.1, 4, op=lambda x: x**2.5)
 unary("reciprocal", lambda x: 1 / x, 0.1, 4)
@@ -117,9 +127,17 @@ unary("sign", np.sign, avoid=(0,))
 unary("silu", reference.silu, ulp=4, special="")
 unary("sin", np.sin, -20, 20)
 unary("softplus", lambda x: reference.softplus(2 * x) / 2, op=lambda x: F.softplus(x, beta=2), ulp=4)
+unary("softsign", lambda x: np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x))))
 unary("sqrt", np.sqrt, 0.1, 20)
 unary("square", np.square)
 unary("tanh", np.tanh)
+
+
+case("prelu", F.prelu, lambda x, w: np.where(x > 0, x, x * (reference.per_channel(w, x) if x.ndim > 1 else w)),
+     (Arg(-2, 2, (0,)), Arg()),
+     (((3, 4), (4,)), ((2, 3, 5), (3,)), ((5,), (1,)), ((2, 3), ())),
+     lambda n: ((2, n), (n,)), ((521, 503), (503,)),
+     ("gt", "where", "mul"))  # fmt: skip
 
 
 # ---- losses, elementwise ----
@@ -248,6 +266,12 @@ case("pad", lambda x: F.pad(x, (1, 2, 0, 1), value=1.0),
      (((3, 5),), ((2, 3, 4),)),
      lambda n: ((2, n),), LARGE,
      ["copy"], ulp=0)
+for mode, name in {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}.items():
+    case(f"pad_{mode}", lambda x, mode=mode: F.pad(x, (1, 2, 0, 1), mode),
+         lambda x, name=name: np.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, 1), (1, 2)], name), X,
+         (((3, 5),), ((2, 3, 4),)),
+         lambda n: ((2, n + 3),), LARGE,
+         ["copy", "add"], ulp=0)
 case("index", lambda x, i: x[i], lambda x, i: x[i], (Arg(), Arg(0, 5, kind="index")),
      (((5, 3), (7,)), ((5,), (2, 3)), ((5, 2, 2), (4,))),
      lambda n: ((5, n), (4,)), ((5, 701), (307,)),
@@ -301,6 +325,21 @@ convolution("_grouped", {"groups": 2, "padding": 1}, (((2, 4, 5, 5), (6, 2, 3, 3
             ((9, 32, 20, 20), (34, 16, 3, 3), (34,)))
 convolution("_depthwise", {"groups": 40, "padding": 1}, (((1, 40, 3, 4), (40, 1, 3, 3), (40,)),),
             ((15, 40, 33, 33), (40, 1, 3, 3), (40,)))
+case("conv2d_flipped", lambda x, w, b: F.conv2d(x, w, b, mode="convolve"),
+     lambda x, w, b: reference.conv2d(x, w[:, :, ::-1, ::-1], b), (Arg(), Arg(-0.5, 0.5), Arg()),
+     (((2, 3, 5, 6), (4, 3, 3, 3), (4,)),), None, ((8, 16, 18, 17), (19, 16, 3, 3), (19,)),
+     both("conv2d"), ulp=8, scale=lambda x, w, b: reference.conv2d(np.abs(x), np.abs(w[:, :, ::-1, ::-1]), np.abs(b)))
+case("conv1d", lambda x, w, b: F.conv1d(x, w, b, 2, 1),
+     lambda x, w, b: reference.conv1d(x, w, b, 2, 1), (Arg(), Arg(-0.5, 0.5), Arg()),
+     (((2, 3, 9), (4, 3, 4), (4,)),), lambda n: ((1, n, 5), (2, n, 2), (2,)), ((32, 16, 180), (19, 16, 3), (19,)),
+     both("conv2d"), ulp=8, scale=lambda *arrays: reference.conv1d(*map(np.abs, arrays), 2, 1))
+for label, options in [("", {}), ("_strided", {"stride": 2, "padding": 1, "output_padding": 1})]:
+    case(f"conv_transpose2d{label}", lambda x, w, b, options=options: F.conv_transpose2d(x, w, b, **options),
+         lambda x, w, b, options=options: reference.conv_transpose2d(x, w, b, **options), (Arg(), Arg(-0.5, 0.5), Arg()),
+         (((2, 3, 3, 4), (3, 2, 3, 3), (2,)), ((1, 1, 4, 4), (1, 1, 1, 1), (1,))), None,
+         ((8, 19, 16, 15), (19, 16, 3, 3), (16,)),
+         ["conv_transpose2d_forward", "conv2d_backward"], ulp=8,
+         scale=lambda *arrays, options=options: reference.conv_transpose2d(*map(np.abs, arrays), **options))
 for label, options in [("", {}), ("_padded", {"stride": 1, "padding": 1})]:
     shapes, large = (((2, 3, 4, 6),), ((1, 1, 5, 5),)), ((8, 33, 40, 40),)
     case(f"max_pool2d{label}", lambda x, options=options: F.max_pool2d(x, 2, **options),
@@ -310,6 +349,26 @@ for label, options in [("", {}), ("_padded", {"stride": 1, "padding": 1})]:
          lambda x, options=options: reference.avg_pool2d(x, **options), X, shapes,
          lambda n: ((1, n, 4, 4),), large, both("avg_pool2d"), ulp=3,
          scale=lambda x, options=options: reference.avg_pool2d(np.abs(x), **options))
+
+case("max_pool2d_ceil", lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+     lambda x: reference.ceiled(x, np.nanmax, -np.inf), (Arg(kind="distinct"),),
+     (((2, 3, 4, 6),), ((1, 1, 5, 4),)), lambda n: ((1, n, 4, 4),), ((8, 33, 40, 40),),
+     both("max_pool2d"), ulp=0)
+case("avg_pool2d_ceil", lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), lambda x: reference.ceiled(x, np.nanmean, 0), X,
+     (((2, 3, 4, 6),), ((1, 1, 5, 4),)), lambda n: ((1, n, 4, 4),), ((8, 33, 40, 40),),
+     both("avg_pool2d"), ulp=3, scale=lambda x: reference.ceiled(np.abs(x), np.nanmean, 0))
+case("adaptive_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, (3, 2)), lambda x: reference.cells(x, (3, 2), np.mean), X,
+     (((2, 3, 4, 5),), ((1, 1, 2, 3),)), lambda n: ((1, n, 4, 5),), ((8, 33, 40, 41),),
+     ["combine_rows"], ulp=4, scale=lambda x: reference.cells(np.abs(x), (3, 2), np.mean))
+case("adaptive_max_pool2d", lambda x: F.adaptive_max_pool2d(x, (3, 2)), lambda x: reference.cells(x, (3, 2), np.max),
+     (Arg(kind="distinct"),), (((2, 3, 4, 5),), ((1, 1, 2, 3),)), lambda n: ((1, n, 4, 5),), ((8, 33, 40, 41),),
+     ["max_along"], ulp=0)
+case("interpolate_nearest", lambda x: F.interpolate(x, scale_factor=2), lambda x: x.repeat(2, 2).repeat(2, 3), X,
+     (((2, 3, 3, 2),),), lambda n: ((1, n, 2, 2),), ((8, 33, 20, 21),),
+     ["combine_rows"], ulp=0)
+case("interpolate_bilinear", lambda x: F.interpolate(x, (5, 3), mode="bilinear"), lambda x: reference.bilinear(x, (5, 3)), X,
+     (((2, 3, 3, 4),), ((1, 2, 1, 1),)), lambda n: ((1, n, 2, 4),), ((64, 333, 4, 4),),
+     ["combine_rows"], ulp=4, scale=2)  # positions are rounded, too
 
 # ---- rows ----
 LOGITS = Arg(-5, 5)
@@ -369,6 +428,15 @@ case("layer_norm", lambda x, w, b: F.layer_norm(x, x.shape[-1:], w, b), referenc
      (((3, 7), (7,), (7,)), ((2, 3, 4), (4,), (4,))),
      lambda n: ((3, n + 2), (n + 2,), (n + 2,)), ((400, 263), (263,), (263,)),
      both("layer_norm"), ulp=16, scale=4)
+case("rms_norm", lambda x, w: F.rms_norm(x, x.shape[-1:], w, 1e-5), reference.rms_norm, (Arg(), WEIGHT),
+     (((3, 7), (7,)), ((2, 3, 4), (4,))),
+     lambda n: ((3, n + 2), (n + 2,)), ((400, 263), (263,)),
+     both("rms_norm"), ulp=16, scale=4)
+case("group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), lambda x, w, b: reference.group_norm(x, w, b, 2),
+     (Arg(), WEIGHT, Arg()),
+     (((3, 4, 3), (4,), (4,)), ((2, 6, 2, 2), (6,), (6,))),
+     lambda n: ((3, 4, n + 1), (4,), (4,)), ((100, 4, 263), (4,), (4,)),
+     ["layer_norm_forward", "mul", "add"], ulp=16, scale=4)
 case("batch_norm", lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), reference.batch_norm,
      (Arg(), WEIGHT, Arg()),
      (((5, 3), (3,), (3,)), ((2, 3, 2, 2), (3,), (3,))),

@@ -62,6 +62,43 @@ def conv2d(x, weight, bias, stride=1, padding=0, dilation=1, groups=1):
     return y.reshape(n, len(bias), *y.shape[3:]) + bias[:, None, None]
 
 
+def conv1d(x, weight, bias, stride=1, padding=0):
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding)))
+    seen = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2], 2)[:, :, ::stride]
+    return np.einsum("nclk,ock->nol", seen, weight) + bias[:, None]
+
+
+def conv_transpose2d(x, weight, bias, stride=1, padding=0, output_padding=0):
+    """Every pixel of x writes its kernel; all from channel groups of one."""
+    (n, _, h, w), (_, o, kh, kw) = x.shape, weight.shape
+    y = np.zeros((n, o, (h - 1) * stride + kh + output_padding, (w - 1) * stride + kw + output_padding), x.dtype)
+    for i, j in np.ndindex(h, w):
+        y[:, :, i * stride : i * stride + kh, j * stride : j * stride + kw] += np.einsum(
+            "nc,cohw->nohw", x[:, :, i, j], weight
+        )
+    inside = slice(padding, -padding or None)
+    return y[:, :, inside, inside] + bias[:, None, None]
+
+
+def cells(x, size, fold):
+    """Pooling over windows [i H / OH, (i + 1) H / OH), rounded outwards."""
+    (h, w), (oh, ow) = x.shape[2:], size
+    rows = [slice(i * h // oh, -(-(i + 1) * h // oh)) for i in range(oh)]
+    cols = [slice(i * w // ow, -(-(i + 1) * w // ow)) for i in range(ow)]
+    return np.stack([np.stack([fold(x[:, :, r, c], (2, 3)) for c in cols], -1) for r in rows], -2)
+
+
+def bilinear(x, size):
+    """Between the four pixels around a point, middles of pixels at half integers."""
+    for axis, count in zip((2, 3), size):
+        n = x.shape[axis]
+        at = np.clip((np.arange(count, dtype=x.dtype) + x.dtype.type(0.5)) * n / count - x.dtype.type(0.5), 0, n - 1)
+        low = np.minimum(np.floor(at).astype(int), max(n - 2, 0))
+        share = (at - low).reshape([-1 if a == axis else 1 for a in range(4)])
+        x = np.take(x, low, axis) * (1 - share) + np.take(x, np.minimum(low + 1, n - 1), axis) * share
+    return x
+
+
 def normalised(x, axes, eps=1e-5):
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
 
@@ -97,6 +134,23 @@ def max_pool2d(x, stride=2, padding=0):
 
 def avg_pool2d(x, stride=2, padding=0):
     return patches(x, 2, stride, padding).mean((-1, -2))
+
+
+def ceiled(x, fold, fill):
+    """Windows of 3 at stride 2 with padding 1; the last one may stick out, over what is neither image nor padding."""
+    beyond = np.full((*x.shape[:2], *(n + 3 - n % 2 for n in x.shape[2:])), np.nan, x.dtype)
+    beyond[:, :, : x.shape[2] + 2, : x.shape[3] + 2] = fill
+    beyond[:, :, 1 : x.shape[2] + 1, 1 : x.shape[3] + 1] = x
+    return fold(patches(beyond, 3, 2), (-1, -2))
+
+
+def rms_norm(x, weight):
+    return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5) * weight
+
+
+def group_norm(x, weight, bias, groups):
+    rows = normalised(x.reshape(x.shape[0], groups, -1), -1).reshape(x.shape)
+    return rows * per_channel(weight, x) + per_channel(bias, x)
 
 
 def layer_norm(x, weight, bias):

@@ -188,7 +188,7 @@ REFUSED = {
         "linear: argument 'activation' is 1180591620717411303424",
     ),
     "stride": (
-        lambda x: kernels.max_pool2d_forward(x.reshape(1, 1, 4, 6), 2, 2, 0, 2, 0, 0, 1, 1),
+        lambda x: kernels.max_pool2d_forward(x.reshape(1, 1, 4, 6), 2, 2, 0, 2, 0, 0, 1, 1, 0),
         ValueError,
         "max_pool2d: argument 'stride' is 0",
     ),

@@ -531,7 +531,7 @@ def test_embedding():
     [
         (lambda: layers.Dense(0), "Dense: argument 'units' is 0, expected an int > 0"),
         (lambda: layers.Dense(2.5), "Dense: argument 'units' is 2.5"),
-        (lambda: layers.Dense(2, activation="rleu"), "activation: 'rleu' is unknown, expected one of elu"),
+        (lambda: layers.Dense(2, activation="rleu"), "activation: 'rleu' is unknown, expected one of celu"),
         (lambda: layers.Dense(2, kernel_initializer="golrot"), "initializer: 'golrot' is unknown"),
         (lambda: layers.Dense(2, kernel_regularizer="l3"), "regularizer: 'l3' is unknown"),
         (lambda: layers.Dropout(1.5), r"Dropout: argument 'rate' is 1.5, expected a number in \[0, 1\]"),
@@ -776,27 +776,42 @@ def test_fans_of_a_convolution():
 
 X_ACTIVATION = np.linspace(-4, 4, 33)
 REFERENCES = {
+    "celu": np.where(X_ACTIVATION > 0, X_ACTIVATION, np.expm1(X_ACTIVATION)),
     "elu": np.where(X_ACTIVATION > 0, X_ACTIVATION, np.expm1(X_ACTIVATION)),
     "exponential": np.exp(X_ACTIVATION),
+    "hard_shrink": np.where(np.abs(X_ACTIVATION) > 0.5, X_ACTIVATION, 0),
+    "hard_silu": X_ACTIVATION * np.clip(X_ACTIVATION / 6 + 0.5, 0, 1),
+    "hard_swish": X_ACTIVATION * np.clip(X_ACTIVATION / 6 + 0.5, 0, 1),
+    "hard_tanh": np.clip(X_ACTIVATION, -1, 1),
+    "heaviside": np.heaviside(X_ACTIVATION, 1),
     "hard_sigmoid": np.clip(X_ACTIVATION / 6 + 0.5, 0, 1),
     "leaky_relu": np.where(X_ACTIVATION > 0, X_ACTIVATION, 0.2 * X_ACTIVATION),
     "linear": X_ACTIVATION,
+    "log_sigmoid": -np.log1p(np.exp(-X_ACTIVATION)),
+    "mish": X_ACTIVATION * np.tanh(np.log1p(np.exp(X_ACTIVATION))),
     "log_softmax": X_ACTIVATION - np.log(np.exp(X_ACTIVATION).sum()),
     "relu": np.maximum(X_ACTIVATION, 0),
     "relu6": np.clip(X_ACTIVATION, 0, 6),
     "selu": 1.05070098 * np.where(X_ACTIVATION > 0, X_ACTIVATION, 1.67326324 * np.expm1(X_ACTIVATION)),
     "sigmoid": 1 / (1 + np.exp(-X_ACTIVATION)),
     "silu": X_ACTIVATION / (1 + np.exp(-X_ACTIVATION)),
+    "soft_shrink": np.sign(X_ACTIVATION) * np.maximum(np.abs(X_ACTIVATION) - 0.5, 0),
     "softmax": np.exp(X_ACTIVATION) / np.exp(X_ACTIVATION).sum(),
     "softplus": np.log1p(np.exp(X_ACTIVATION)),
     "softsign": X_ACTIVATION / (1 + np.abs(X_ACTIVATION)),
+    "step": np.heaviside(X_ACTIVATION, 1),
     "swish": X_ACTIVATION / (1 + np.exp(-X_ACTIVATION)),
     "tanh": np.tanh(X_ACTIVATION),
+    "tanh_shrink": X_ACTIVATION - np.tanh(X_ACTIVATION),
     "gelu": X_ACTIVATION * np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in X_ACTIVATION]),
 }
 
 
-@pytest.mark.parametrize("name", activations.ACTIVATIONS)
+def test_every_activation_has_a_reference():
+    assert activations.ACTIVATIONS.keys() - {"glu"} == REFERENCES.keys()  # glu halves its input
+
+
+@pytest.mark.parametrize("name", REFERENCES)
 def test_activations(name):
     x = nncore.tensor(X_ACTIVATION, dtype=nncore.float64)
     np.testing.assert_allclose(activations.get(name)(x).numpy(), REFERENCES[name], rtol=1e-8, atol=1e-12)
@@ -804,6 +819,29 @@ def test_activations(name):
     column = fused(X_ACTIVATION[:, None]).detach().numpy()[:, 0]
     if "softmax" not in name:
         np.testing.assert_allclose(column, REFERENCES[name], rtol=1e-8, atol=1e-12)
+
+
+def test_derivatives_of_activations():
+    """The formulas of the seeds: s' = s (1 - s), tanh' = 1 - tanh^2, relu' = 1 where x > 0."""
+    x = nncore.tensor(X_ACTIVATION, dtype=nncore.float64)
+    s = REFERENCES["sigmoid"]
+    for name, slope in {
+        "sigmoid": s * (1 - s),
+        "tanh": 1 - REFERENCES["tanh"] ** 2,
+        "relu": np.where(X_ACTIVATION > 0, 1.0, 0.0),
+        "softplus": s,
+        "linear": np.ones_like(X_ACTIVATION),
+    }.items():
+        found = activations.d(name)(x)
+        np.testing.assert_allclose(found.numpy(), slope, rtol=1e-12, atol=1e-15)
+        assert not found.requires_grad
+    assert activations.d(nn.Sigmoid())(0.0).item() == 0.25
+    with pytest.raises(RuntimeError, match="heaviside: the derivative is 0"):
+        activations.d("step")(x)
+    with pytest.raises(ValueError, match="d: softmax is no function of one number"):
+        activations.d("softmax")
+    with pytest.raises(ValueError, match="derivative: the function gives shape"):
+        nncore.autograd.derivative(lambda x: x.sum())(x)
 
 
 def test_relu_with_all_arguments():

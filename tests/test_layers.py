@@ -101,7 +101,8 @@ def test_conv2d_errors():
         ({"groups": 3}, "in_channels must be divisible by groups"),
         ({"groups": 4}, "out_channels must be divisible by groups"),
         ({"groups": 0}, "groups must be a positive integer"),
-        ({"padding_mode": "reflect"}, "'padding_mode' is 'reflect', expected 'zeros'"),
+        ({"padding_mode": "mirror"}, "'padding_mode' is 'mirror', expected 'zeros' or 'reflect'"),
+        ({"mode": "flip"}, "'mode' is 'flip', expected 'correlate' or 'convolve'"),
         ({"padding": "full"}, "Invalid padding string 'full'"),
         ({"padding": "same", "stride": 2}, "padding='same' is not supported for strided convolutions"),
     ):
@@ -141,15 +142,7 @@ def test_adaptive_pooling():
     expected = x.numpy().reshape(2, 3, 3, 2, 8).mean(3)
     np.testing.assert_allclose(nn.AdaptiveAvgPool2d((3, None))(x).numpy(), expected, rtol=1e-12)
     with pytest.raises(ValueError, match="output_size"):
-        nn.AdaptiveAvgPool2d(4)(x)
-
-
-@pytest.mark.parametrize(
-    "layer", [nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(2, return_indices=True), nn.AvgPool2d(2, ceil_mode=True)]
-)
-def test_pooling_options_that_are_not_there(layer):
-    with pytest.raises(ValueError, match="the only value supported"):
-        layer(tensor(1, 1, 4, 4))
+        nn.AdaptiveAvgPool2d(0)(x)
 
 
 # ---- activations ----
@@ -167,6 +160,18 @@ def test_pooling_options_that_are_not_there(layer):
         (nn.Tanh(), np.tanh),
         (nn.Softplus(2.0), lambda x: np.log1p(np.exp(2 * x)) / 2),
         (nn.Hardtanh(-2, 0.5), lambda x: np.clip(x, -2, 0.5)),
+        (nn.CELU(0.5), lambda x: np.where(x > 0, x, 0.5 * np.expm1(x / 0.5))),
+        (nn.SELU(), lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
+        (nn.Mish(), lambda x: x * np.tanh(np.log1p(np.exp(x)))),
+        (nn.Softsign(), lambda x: x / (1 + np.abs(x))),
+        (nn.LogSigmoid(), lambda x: -np.log1p(np.exp(-x))),
+        (nn.Hardsigmoid(), lambda x: np.clip(x + 3, 0, 6) / 6),
+        (nn.Hardswish(), lambda x: x * np.clip(x + 3, 0, 6) / 6),
+        (nn.Hardshrink(0.7), lambda x: np.where(np.abs(x) > 0.7, x, 0)),
+        (nn.Softshrink(0.7), lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.7, 0)),
+        (nn.Tanhshrink(), lambda x: x - np.tanh(x)),
+        (nn.Threshold(0.1, 20.0), lambda x: np.where(x > 0.1, x, 20)),
+        (nn.PReLU(), lambda x: np.where(x > 0, x, 0.25 * x)),
         (nn.Softmax(dim=1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
         (nn.LogSoftmax(dim=0), lambda x: x - np.log(np.exp(x).sum(0, keepdims=True))),
     ],
@@ -175,8 +180,72 @@ def test_pooling_options_that_are_not_there(layer):
 def test_activation(layer, reference):
     x = nncore.from_numpy(rng.uniform(-8, 8, (4, 9)))
     before = x.numpy().copy()
-    np.testing.assert_allclose(layer(x).numpy(), reference(before), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(layer(x).detach().numpy(), reference(before), rtol=1e-10, atol=1e-12)
     assert np.array_equal(x.numpy(), before)
+
+
+ACTIVATIONS = [
+    "CELU(0.5)",
+    "SELU()",
+    "Mish()",
+    "Softsign()",
+    "LogSigmoid()",
+    "Hardsigmoid()",
+    "Hardswish()",
+    "Hardshrink(0.3)",
+    "Softshrink(0.3)",
+    "Tanhshrink()",
+    "Threshold(0.1,2.0)",
+    "GLU(1)",
+    "PReLU(4)",
+    "PReLU()",
+]
+
+
+@pytest.mark.parametrize("expression", ACTIVATIONS)
+def test_activation_and_gradient_are_those_of_torch(expression):
+    torch = pytest.importorskip("torch")
+    x = rng.uniform(-5, 5, (3, 4, 6))
+    x[0, 0, :5] = [0, 3, -3, 0.3, -0.3]
+    dy = np.cos(np.arange(72)).reshape(3, 4, 6)
+    ours, theirs = eval(f"nn.{expression}", {"nn": nn}), eval(f"nn.{expression}", {"nn": torch.nn}).double()
+    assert repr(ours) == repr(theirs)
+    ours = double(ours)
+    a, b = nncore.from_numpy(x.copy()).requires_grad_(), torch.from_numpy(x).requires_grad_()
+    y, expected = ours(a), theirs(b)
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), rtol=1e-12, atol=1e-13)
+    y.backward(nncore.from_numpy(dy[:, : y.shape[1]].copy()))
+    expected.backward(torch.from_numpy(dy[:, : y.shape[1]].copy()))
+    tolerance = 1e-7 if expression == "Hardsigmoid()" else 1e-12  # torch's 1/6 has float32's digits
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=tolerance, atol=1e-13)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-12)
+
+
+def test_a_step_decides_and_teaches_nothing():
+    """x = (1, 0, 1), w = (5, 2, 4), threshold 3: 6 >= 0, so go surfing."""
+    x, w = nncore.tensor([1.0, 0.0, 1.0]), nncore.tensor([5.0, 2.0, 4.0], requires_grad=True)
+    decision = nncore.heaviside((x * w).sum() - 3)
+    assert decision.item() == 1.0
+    with pytest.raises(RuntimeError, match="heaviside: the derivative is 0 wherever"):
+        decision.backward()
+    assert nncore.heaviside(nncore.tensor([-1.0, -0.0, float("nan")])).tolist()[:2] == [0.0, 1.0]
+    assert nncore.isnan(nncore.heaviside(nncore.tensor([float("nan")]))).item()
+    assert nncore.heaviside(nncore.zeros(2), nncore.tensor([0.5, 2.0])).tolist() == [0.5, 2.0]
+
+
+def test_errors_of_activations():
+    for call, match in (
+        (lambda: F.celu(tensor(2), 0.0), "celu: argument 'alpha' is 0"),
+        (lambda: F.softshrink(tensor(2), -1.0), "softshrink: argument 'lambd' is -1"),
+        (lambda: F.glu(tensor(3)), r"glu: argument 'x' has shape \(3,\), expected an even size along dim -1"),
+        (
+            lambda: F.prelu(tensor(2, 3), tensor(2)),
+            r"prelu: argument 'weight' has shape \(2,\), expected one slope or 3",
+        ),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
 
 
 def test_softmax_without_dim_warns():

@@ -123,6 +123,35 @@ def test_layer_norm_without_rows(shape):
     assert dweight.tolist() == dbias.tolist() == [0, 0, 0, 0]
 
 
+# ---- RMS norm ----
+@pytest.mark.parametrize("rows_cols", ROWS_COLS)
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rms_norm(dtype, rows_cols, weighted):
+    """y, dx and dweight, by their formulas in float64."""
+    x, weight, _, dy = data(dtype, *rows_cols)
+    weight = weight if weighted else None
+    y, rstd = kernels.rms_norm_forward(x, weight, EPS)
+    dx, dweight = kernels.rms_norm_backward(dy, x, rstd, weight)
+    wide, g = x.astype(np.float64), dy.astype(np.float64) * (weight if weighted else 1)
+    r = 1 / np.sqrt(np.square(wide).mean(1, keepdims=True) + EPS)
+    close(rstd, r[:, 0], dtype)
+    close(y, wide * r * (weight if weighted else 1), dtype)
+    close(dx, r * (g - wide * r * (g * wide * r).mean(1, keepdims=True)), dtype)
+    close(dweight, (dy * wide * r).sum(0), dtype, scale=np.sqrt(rows_cols[0]))
+    one = slice(len(x) // 2, len(x) // 2 + 1)
+    assert kernels.rms_norm_forward(x[one], weight, EPS)[0].tobytes() == y[one].tobytes()
+    assert kernels.rms_norm_backward(dy[one], x[one], rstd[one], weight)[0].tobytes() == dx[one].tobytes()
+
+
+def test_rms_norm_is_layer_norm_of_rows_with_mean_zero():
+    x = normal(np.float64, 20, 7)
+    x -= x.mean(1, keepdims=True)
+    np.testing.assert_allclose(
+        kernels.rms_norm_forward(x, None, EPS)[0], kernels.layer_norm_forward(x, None, None, EPS)[0], 1e-12
+    )
+
+
 # ---- batch norm ----
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize(("rows", "channels"), [(2, 1), *ROWS_COLS[1:], (17_000, 3)])

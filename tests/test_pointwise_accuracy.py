@@ -18,7 +18,7 @@ from nncore._core.kernels import ISA, KERNELS, isas
 
 FLOATS = [np.float32, np.float64]
 INF, NAN = np.inf, np.nan
-PARAMETERS = {"clamp": (-0.75, 1.5), "elu": (0.7,), "huber": (0.8,), "leaky_relu": (0.1,), "pow_scalar": (3.0,),
+PARAMETERS = {"clamp": (-0.75, 1.5), "elu": (0.7, 1.1, 1.3), "huber": (0.8,), "leaky_relu": (0.1,), "pow_scalar": (3.0,),
               "smooth_l1": (0.6,), "softplus": (1.5, 20.0)}  # fmt: skip
 
 
@@ -151,16 +151,20 @@ SPECIAL = [  # op, x, y
     ("ceil", [-0.5, 1.2, -INF, -0.0], [-0.0, 2, -INF, -0.0]),
     ("clamp", [-INF, INF, 0, -0.75, 1.5], [-0.75, 1.5, 0, -0.75, 1.5]),
     ("cos", [0, -0.0, INF, -INF], [1, 1, NAN, NAN]),
-    ("elu", [-INF, INF, 0, 3], [-0.7, INF, 0, 3]),
+    ("elu", [-INF, INF, 0, -0.0], [-1.1 * 0.7, INF, 0, -0.0]),
     ("erf", [-INF, INF, 0, -0.0], [-1, 1, 0, -0.0]),
     ("exp", [-INF, INF, 0, -0.0, 1e5, -1e5], [0, INF, 1, 1, INF, 0]),
     ("expm1", [-INF, INF, 0, -0.0, 1e5, -1e5], [-1, INF, 0, -0.0, INF, -1]),
     ("floor", [-0.5, 1.2, INF, -0.0], [-1, 1, INF, -0.0]),
     ("gelu", [INF, 0, -0.0, 1e30], [INF, 0, -0.0, 1e30]),
     ("gelu_tanh", [INF, 0, -0.0, 1e12], [INF, 0, -0.0, 1e12]),
+    ("hardsigmoid", [-INF, INF, 0, -3, 3], [0, 1, 0.5, 0, 1]),
+    ("hardswish", [-INF, INF, 0, -0.0, -3, 3], [0, INF, 0, -0.0, 0, 3]),
     ("leaky_relu", [INF, 0, -0.0], [INF, 0, -0.0]),
     ("log", [0, -0.0, 1, INF, -1, -INF], [-INF, -INF, 0, INF, NAN, NAN]),
     ("log1p", [-1, 0, -0.0, INF, -2, -INF], [-INF, 0, -0.0, INF, NAN, NAN]),
+    ("logsigmoid", [-INF, INF, -1e7], [-INF, -0.0, -1e7]),
+    ("mish", [INF, 0, -0.0, 1e30, 45], [INF, 0, -0.0, 1e30, 45]),
     ("neg", [0, -INF], [-0.0, INF]),
     ("reciprocal", [0, -0.0, INF, -INF], [INF, -INF, 0, -0.0]),
     ("relu", [-0.0, -INF, INF, -3], [0, 0, INF, 0]),
@@ -171,6 +175,7 @@ SPECIAL = [  # op, x, y
     ("silu", [INF, 0, -0.0, -1e7], [INF, 0, -0.0, -0.0]),
     ("sin", [0, -0.0, INF, -INF], [0, -0.0, NAN, NAN]),
     ("softplus", [-INF, INF, 1e6, -1e6], [0, INF, 1e6, 0]),
+    ("softsign", [-INF, INF, 0, -0.0, 1e30, 1], [-1, 1, 0, -0.0, 1, 0.5]),
     ("sqrt", [0, -0.0, INF, -1], [0, -0.0, INF, NAN]),
     ("square", [-INF, -0.0], [INF, 0]),
     ("tanh", [-INF, INF, 0, -0.0, -1e5], [-1, 1, 0, -0.0, -1]),
@@ -243,7 +248,8 @@ def test_subnormal_results(dtype):
 
 # ---- slopes ----
 WHOLE = np.arange(-3.0, 4)
-KINKS = {"abs": [0], "ceil": WHOLE, "clamp": [-0.75, 1.5], "elu": [0], "floor": WHOLE, "leaky_relu": [0], "relu": [0],
+KINKS = {"abs": [0], "ceil": WHOLE, "clamp": [-0.75, 1.5], "elu": [0], "floor": WHOLE, "hardsigmoid": [-3, 3], "hardswish": [-3, 3],
+         "leaky_relu": [0], "relu": [0],
          "round": WHOLE + 0.5, "sign": [0]}  # fmt: skip
 POSITIVE = {"log", "log1p", "rsqrt", "sqrt"}
 
@@ -283,7 +289,11 @@ def test_loss_slope(op):
 @pytest.mark.parametrize(("op", "saved", "slope"), [
     ("abs", [0, -0.0, -3, NAN], [0, 0, -1, NAN]),
     ("clamp", [-0.75, 1.5, -0.76, 1.51], [1, 1, 0, 0]),
-    ("elu", [-INF, INF, 0], [0, 1, 0.7]),
+    ("elu", [-INF, INF, 0], [0, 1.1, 1.1 * 0.7 * 1.3]),
+    ("hardsigmoid", [-INF, INF, 3, -3], [0, 0, 0, 0]),
+    ("hardswish", [-INF, INF, 3, -3], [0, 1, 1, 0]),
+    ("logsigmoid", [-INF, INF], [1, 0]),
+    ("mish", [INF, 60], [1, 1]),
     ("leaky_relu", [0, -1, 2], [0.1, 0.1, 1]),
     ("relu", [0, 3, NAN], [0, 1, 0]),
     ("softplus", [-INF, INF, 100], [0, 1, 1]),

@@ -23,6 +23,7 @@ class Case(NamedTuple):
     stride: tuple
     padding: tuple = (0, 0)
     dilation: tuple = (1, 1)
+    ceil: bool = False
 
     @property
     def window(self):
@@ -31,8 +32,14 @@ class Case(NamedTuple):
     @property
     def output(self):
         """Shape of y."""
-        sizes = zip(self.shape[2:], self.kernel, self.stride, self.padding, self.dilation)
-        return (*self.shape[:2], *((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sizes))
+        result = list(self.shape[:2])
+        for size, k, s, p, d in zip(self.shape[2:], self.kernel, self.stride, self.padding, self.dilation):
+            room = size + 2 * p - d * (k - 1) - 1
+            count = (-(-room // s) if self.ceil else room // s) + 1
+            result.append(
+                count - 1 if (count - 1) * s >= size + p else count
+            )  # a window begins before the padding behind
+        return tuple(result)
 
     def positions(self, oh, ow):
         """(kh * KW + kw, h, w) of the positions of a window that lie in the image, in order."""
@@ -54,6 +61,10 @@ CASES = {
     "identity": Case((2, 4, 3, 3), (1, 1), (1, 1)),
     "stride past the known phases": Case((1, 3, 30, 25), (3, 4), (9, 11), (1, 2)),
     "five rows see a line": Case((2, 70, 11, 4), (5, 1), (1, 1), (2, 0)),
+    "rest at the end, ceiled": Case((1, 3, 9, 10), (2, 3), (2, 3), ceil=True),
+    "overlapping and ceiled": Case((2, 5, 8, 10), (3, 2), (2, 3), (1, 1), ceil=True),
+    "kernel past the image, ceiled": Case((1, 19, 1, 3), (2, 5), (2, 4), (0, 2), ceil=True),
+    "no window in the padding": Case((1, 2, 2, 3), (2, 3), (3, 4), (1, 1), ceil=True),
     "no image": Case((0, 4, 5, 5), (2, 2), (2, 2)),
     "no channel": Case((2, 0, 5, 5), (2, 2), (2, 2)),
 }
@@ -104,7 +115,11 @@ def avg_pool(case, x, count_include_pad):
     y, divisors = np.zeros(case.output, x.dtype), np.zeros(case.output[2:], x.dtype)
     for oh, ow in np.ndindex(*case.output[2:]):
         inside = list(case.positions(oh, ow))
-        divisors[oh, ow] = case.kernel[0] * case.kernel[1] if count_include_pad else len(inside)
+        padded = [  # how many positions begin before the end of the padding
+            min(k, size + 2 * p - at * step)
+            for k, size, p, at, step in zip(case.kernel, case.shape[2:], case.padding, (oh, ow), case.stride)
+        ]
+        divisors[oh, ow] = padded[0] * padded[1] if count_include_pad else len(inside)
         for _, h, w in inside:
             y[:, :, oh, ow] += x[:, :, h, w]
         y[:, :, oh, ow] /= divisors[oh, ow]
@@ -120,19 +135,19 @@ def avg_pool(case, x, count_include_pad):
 
 
 def max_forward(case, x):
-    return kernels.max_pool2d_forward(x, *case.window, *case.dilation)
+    return kernels.max_pool2d_forward(x, *case.window, *case.dilation, int(case.ceil))
 
 
 def max_backward(case, dy, index):
-    return kernels.max_pool2d_backward(dy, index, *case.shape[2:], *case.window, *case.dilation)
+    return kernels.max_pool2d_backward(dy, index, *case.shape[2:], *case.window, *case.dilation, int(case.ceil))
 
 
 def avg_forward(case, x, count_include_pad):
-    return kernels.avg_pool2d_forward(x, *case.window, int(count_include_pad))
+    return kernels.avg_pool2d_forward(x, *case.window, int(count_include_pad), int(case.ceil))
 
 
 def avg_backward(case, dy, count_include_pad):
-    return kernels.avg_pool2d_backward(dy, *case.shape[2:], *case.window, int(count_include_pad))
+    return kernels.avg_pool2d_backward(dy, *case.shape[2:], *case.window, int(count_include_pad), int(case.ceil))
 
 
 # ---- max ----
@@ -164,7 +179,7 @@ def test_max_pool_of_minus_infinity_has_an_index():
 
 def test_max_pool_keeps_the_sign_of_the_first_zero():
     x = np.array([[[[-0.0, 0.0, 0.0, -0.0]]]], np.float32)
-    y, index = kernels.max_pool2d_forward(x, 1, 2, 1, 2, 0, 0, 1, 1)
+    y, index = kernels.max_pool2d_forward(x, 1, 2, 1, 2, 0, 0, 1, 1, 0)
     assert np.signbit(y).ravel().tolist() == [True, False]
     assert index.ravel().tolist() == [0, 0]
 
@@ -226,18 +241,66 @@ def test_torch_gives_these_values():
     np.testing.assert_allclose(y.array[0, 0, 0], [4.5, 4.75, 5.25, 5.75, 6.25, 6.5])
 
 
+def test_indices_are_positions_in_the_image():
+    x = nncore.randn(2, 3, 7, 8)
+    for options in (
+        {"kernel_size": 2},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": (1, 2), "ceil_mode": True},
+    ):
+        y, index = F.max_pool2d(x, return_indices=True, **options)
+        assert index.dtype == nncore.int64
+        assert np.array_equal(
+            y.array, np.take_along_axis(x.array.reshape(2, 3, -1), index.array.reshape(2, 3, -1), 2).reshape(y.shape)
+        )
+        assert nncore.equal(y, F.max_pool2d(x, **options))
+    y, index = F.max_pool1d(x[0, :, 0], 3, stride=2, return_indices=True)
+    np.testing.assert_array_equal(y.array, np.take_along_axis(x[0, :, 0].array, index.array, -1))
+
+
+SERIES = {"stride": 2, "padding": 1, "ceil_mode": True}
+UNEVEN = [(3, 3), (7, 9), (5, 2), (1, None), (8, 10)]
+
+
+@pytest.mark.parametrize("call", [
+    lambda F, x: F.max_pool1d(x[0], 3, dilation=2, **SERIES),
+    lambda F, x: F.avg_pool1d(x[0], 3, count_include_pad=False, **SERIES),
+    lambda F, x: F.adaptive_avg_pool1d(x[0], 4),
+    lambda F, x: F.adaptive_max_pool1d(x[0], 4),
+    *(lambda F, x, kernel=kernel: F.avg_pool2d(x, kernel, 2, 1, True) for kernel in (2, 3, (3, 4))),
+    *(lambda F, x, size=size: F.adaptive_avg_pool2d(x, size) for size in UNEVEN),
+    *(lambda F, x, size=size: F.adaptive_max_pool2d(x, size) for size in UNEVEN),
+])  # fmt: skip
+def test_torch_pools_alike(call):
+    """Values and gradients, in float64; rounded numbers, so that maxima have ties."""
+    torch = pytest.importorskip("torch")
+    x = np.round(np.random.default_rng(0).standard_normal((2, 3, 7, 9)) * 2)
+    a, b = nncore.from_numpy(x.copy()).requires_grad_(), torch.from_numpy(x).requires_grad_()
+    y, expected = call(F, a), call(torch.nn.functional, b)
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), rtol=1e-13, atol=1e-14)
+    dy = np.cos(np.arange(y.numel())).reshape(y.shape)
+    y.backward(nncore.from_numpy(dy))
+    expected.backward(torch.from_numpy(dy))
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-12, atol=1e-13)
+
+
+def test_uneven_windows_leave_images_channels_last():
+    x = nncore.from_numpy(np.ones((2, 7, 7, 3), np.float32).transpose(0, 3, 1, 2))
+    for y in (F.adaptive_avg_pool2d(x, 3), F.adaptive_max_pool2d(x, 3), F.interpolate(x, size=(5, 9), mode="bilinear")):
+        assert y.array.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
 def pools(case):
     """(name, pool of a tensor) for each kind of pooling."""
-    yield "max", lambda x: F.max_pool2d(x, case.kernel, case.stride, case.padding)
+    yield "max", lambda x: F.max_pool2d(x, case.kernel, case.stride, case.padding, ceil_mode=case.ceil)
     for pad in (True, False):
         yield (
             f"avg {pad}",
-            lambda x, pad=pad: F.avg_pool2d(x, case.kernel, case.stride, case.padding, count_include_pad=pad),
+            lambda x, pad=pad: F.avg_pool2d(x, case.kernel, case.stride, case.padding, case.ceil, pad),
         )
 
 
 @pytest.mark.parametrize("kind", range(3), ids=["max", "avg", "avg without padding"])
-@pytest.mark.parametrize("name", ["3x3 overlapping", "gaps", "stride 1"])
+@pytest.mark.parametrize("name", ["3x3 overlapping", "gaps", "stride 1", "overlapping and ceiled"])
 def test_backward_is_the_central_difference(name, kind):
     """Pooling is linear between ties, so that a step smaller than half the distance of values is exact enough."""
     case = CASES[name]

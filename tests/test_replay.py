@@ -21,6 +21,10 @@ def around(layer):
     return lambda: nn.Sequential(nn.Linear(6, 16), layer(), nn.Linear(16, 3)), (8, 6)
 
 
+def series_net(*layers, features):
+    return lambda: nn.Sequential(*(make() for make in layers), nn.Flatten(), nn.Linear(features, 3)), (4, 2, 16)
+
+
 def image_net(*layers, features):
     return lambda: nn.Sequential(*(make() for make in layers), nn.Flatten(), nn.Linear(features, 3)), (4, 2, 8, 8)
 
@@ -66,9 +70,12 @@ MODELS = {
     **{
         name: around(getattr(nn, name))
         for name in (
-            "ELU", "GELU", "Hardtanh", "Identity", "LeakyReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softplus", "Tanh",
+            "CELU", "Hardshrink", "Hardsigmoid", "Hardswish", "LogSigmoid", "Mish", "PReLU", "SELU", "Softshrink", "Softsign",
+            "Tanhshrink", "ELU", "GELU", "Hardtanh", "Identity", "LeakyReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softplus", "Tanh",
         )
     },
+    "GLU": (lambda: nn.Sequential(nn.Linear(6, 32), nn.GLU(), nn.Linear(16, 3)), (8, 6)),
+    "Threshold": around(lambda: nn.Threshold(0.1, 0.5)),
     "Conv2d": image_net(
         lambda: nn.Conv2d(2, 6, 3, padding=1), nn.ReLU, lambda: nn.Conv2d(6, 4, 3, stride=2, groups=2), features=36
     ),
@@ -78,6 +85,37 @@ MODELS = {
     "AdaptiveAvgPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.AdaptiveAvgPool2d(2), features=20),
     "CosineSimilarity": (lambda: Compared(nn.CosineSimilarity()), (8, 6)),
     "PairwiseDistance": (lambda: Compared(nn.PairwiseDistance()), (8, 6)),
+    "Conv1d": series_net(lambda: nn.Conv1d(2, 6, 3, padding=1, padding_mode="circular"), nn.ReLU, features=96),
+    "ConvTranspose1d": series_net(lambda: nn.ConvTranspose1d(2, 3, 3, stride=2), nn.ReLU, features=99),
+    **{
+        name: series_net(lambda: nn.Conv1d(2, 4, 3), lambda name=name, arguments=arguments: getattr(nn, name)(*arguments), features=features)
+        for name, arguments, features in (
+            ("ConstantPad1d", (1, 0.5), 64), ("ZeroPad1d", (1,), 64), ("ReflectionPad1d", (1,), 64), ("ReplicationPad1d", (1,), 64),
+            ("CircularPad1d", (1,), 64), ("MaxPool1d", (2,), 28), ("AvgPool1d", (2,), 28), ("AdaptiveAvgPool1d", (3,), 12),
+            ("AdaptiveMaxPool1d", (3,), 12), ("InstanceNorm1d", (4,), 56), ("Dropout1d", (0.3,), 56),
+        )
+    },
+    "ConvTranspose2d": image_net(
+        lambda: nn.ConvTranspose2d(2, 6, 3, stride=2, output_padding=1), nn.ReLU, lambda: nn.Conv2d(6, 3, 5, 4), features=48
+    ),
+    **{
+        name: image_net(lambda name=name, arguments=arguments: getattr(nn, name)(*arguments), lambda: nn.Conv2d(2, 4, 3, 3), features=features)
+        for name, arguments, features in (
+            ("ConstantPad2d", (1, 0.5), 36), ("ZeroPad2d", ((1, 0, 0, 1),), 36), ("ReflectionPad2d", (2,), 64),
+            ("ReplicationPad2d", (2,), 64), ("CircularPad2d", (2,), 64),
+        )
+    },
+    "AdaptiveMaxPool2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.AdaptiveMaxPool2d(4), features=80),
+    "Upsample": image_net(lambda: nn.Upsample(scale_factor=2, mode="bilinear"), lambda: nn.Conv2d(2, 4, 3, 3), features=100),
+    "PixelShuffle": image_net(lambda: nn.Conv2d(2, 8, 3), lambda: nn.PixelShuffle(2), features=288),
+    "PixelUnshuffle": image_net(lambda: nn.Conv2d(2, 3, 3), lambda: nn.PixelUnshuffle(2), features=108),
+    "Dropout2d": image_net(lambda: nn.Conv2d(2, 5, 3), lambda: nn.Dropout2d(0.3), features=180),
+    "GroupNorm": image_net(lambda: nn.Conv2d(2, 6, 3), lambda: nn.GroupNorm(2, 6), nn.ReLU, features=216),
+    "InstanceNorm2d": image_net(
+        lambda: nn.Conv2d(2, 5, 3), lambda: nn.InstanceNorm2d(5, affine=True, track_running_stats=True), features=180
+    ),
+    "RMSNorm": around(lambda: nn.RMSNorm(16)),
+    "Dropout, scaled when tested": around(lambda: nn.Dropout(0.3, scale="test")),
     "Flatten": image_net(nn.Identity, features=128),
     **{
         kind: (lambda kind=kind: Steps(getattr(nn, kind)(2, 5, 2, dropout=0.3, batch_first=True, bidirectional=True), 10), (8, 6))
@@ -133,7 +171,7 @@ def names_of(module, base):
 def test_every_layer_loss_and_optimizer_has_a_row():
     losses = {name for name in names_of(nn, nn.Module) if name.endswith("Loss")}
     assert losses == LOSSES.keys()
-    assert names_of(nn, nn.Module) - losses - NOT_LAYERS == MODELS.keys()
+    assert names_of(nn, nn.Module) - losses - NOT_LAYERS == {name.split(",")[0] for name in MODELS}
     assert names_of(optim, optim.Optimizer) - {"Optimizer", "LBFGS"} == {name.split(",")[0] for name in OPTIMIZERS}
 
 

@@ -241,3 +241,40 @@ def test_pad_writes_the_frame(shape, width):
     x, dims = normal(np.float32, *shape), len(shape)
     padded = F.pad(nncore.from_numpy(x), width * dims, value=2.5)
     assert (padded.numpy() == np.pad(x, [width] * dims, constant_values=2.5)).all()
+
+
+def fma(a, b, c):
+    """a * b + c in float32, rounded once: the product is exact in float64, and so is almost every sum."""
+    return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
+
+
+@pytest.mark.parametrize("cols", [1, 3, 16, 67, 200])
+def test_combine_rows_is_a_chain_in_the_order_of_the_terms(cols):
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(-99, 99, (2, 7, cols)).astype(np.float32), normal(np.float32, 12)
+    index, ends = rng.integers(0, 7, 12), np.array([3, 3, 2, 9, 12])  # none for row 1, and none where ends go back
+    expected = np.zeros((2, 5, cols), np.float32)
+    for b, r, c in np.ndindex(expected.shape):
+        terms = range(0 if r == 0 else ends[r - 1], ends[r])
+        for k, t in enumerate(terms):
+            value = x[b, index[t], c]
+            expected[b, r, c] = weight[t] * value if k == 0 else fma(weight[t], value, expected[b, r, c])
+    assert kernels.combine_rows(x, weight, index, ends).tobytes() == expected.tobytes()
+
+
+def test_combine_rows_checks_its_matrix():
+    x, weight, index, ends = (
+        np.ones((1, 4, 2), np.float32),
+        np.ones(3, np.float32),
+        np.array([0, 1, 3]),
+        np.array([1, 3]),
+    )
+    assert kernels.combine_rows(x, weight, index, ends).tolist() == [[[1, 1], [2, 2]]]
+    for wrong, message in (
+        ((x, weight, index + 1, ends), "'index' holds 4 at position 2, expected 0 <= index < 4"),
+        ((x, weight, index, ends + 1), "'ends' holds 4 at position 1, expected 0 <= index < 4"),
+        ((x, weight, index - 1, ends), "'index' holds -1 at position 0"),
+        ((x, weight, index, -ends), "'ends' holds -1 at position 0"),
+    ):
+        with pytest.raises(ValueError, match=f"combine_rows: argument {message}"):
+            kernels.combine_rows(*wrong)

@@ -10,6 +10,7 @@
  *     dweight   n, oh, ow ascending
  *   dbias is a column sum. An image's y and dx depend on no other image.
  *   A depthwise convolution (depthwise.c) has the same order, and leaves padding out.
+ * conv_transpose2d is the dx of a convolution, with x in the place of dy, and has the numerics of dx.
  * Source: convolve.c; the phases of dx are those of a strided convolution, Dumoulin & Visin, "A guide to convolution
  *   arithmetic for deep learning", 2016.
  */
@@ -216,6 +217,47 @@ static void phase_dx(const nn_conv2d_backward_args *a, int64_t group, int64_t ph
     NN_FN(convolve)(&product, team, rank);
 }
 
+static void dx_of(const nn_conv2d_backward_args *a, const nn_epilogue *after, const nn_team *team, int rank) {
+    const nn_conv2d_forward_args forward = forward_of(a);
+    if (nn_is_depthwise(&forward)) {
+        NN_FN(depthwise_dx)(a, after, team, rank);
+        return;
+    }
+    for (int64_t group = 0; group < a->groups; group++) {
+        if (is_pointwise(&forward)) {
+            pointwise_dx(a, group, after, team, rank);
+            continue;
+        }
+        for (int64_t h = 0; h < a->stride_h && h < a->H; h++)
+            for (int64_t w = 0; w < a->stride_w && w < a->W; w++) phase_dx(a, group, h, w, after, team, rank);
+    }
+}
+
+NN_DEFINE(conv_transpose2d_forward) {
+    const nn_conv_transpose2d_forward_args *a = args;
+    const nn_conv2d_backward_args convolution = {.dx = a->y,
+                                                 .dy = a->x,
+                                                 .weight = a->weight,
+                                                 .stride_h = a->stride_h,
+                                                 .stride_w = a->stride_w,
+                                                 .padding_h = a->padding_h,
+                                                 .padding_w = a->padding_w,
+                                                 .dilation_h = a->dilation_h,
+                                                 .dilation_w = a->dilation_w,
+                                                 .groups = a->groups,
+                                                 .N = a->N,
+                                                 .C = a->C,
+                                                 .H = a->OH,
+                                                 .W = a->OW,
+                                                 .O = a->O,
+                                                 .I = a->I,
+                                                 .KH = a->KH,
+                                                 .KW = a->KW,
+                                                 .OH = a->H,
+                                                 .OW = a->W};
+    dx_of(&convolution, NULL, team, rank);
+}
+
 static void pointwise_dweight(const nn_conv2d_backward_args *a, int64_t group, const nn_team *team, int rank) {
     const int64_t group_O = a->O / a->groups, first_o = group * group_O;
     const nn_matrix x = {(const real *)a->x + group * a->I, 1, a->C};
@@ -263,15 +305,7 @@ NN_DEFINE(conv2d_backward) {
     const nn_epilogue whole = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
     const nn_epilogue *after = nn_has_epilogue(&whole) ? &whole : NULL;
 
-    if (a->dx && depthwise) NN_FN(depthwise_dx)(a, after, team, rank);
-    for (int64_t group = 0; a->dx && !depthwise && group < a->groups; group++) {
-        if (pointwise) {
-            pointwise_dx(a, group, after, team, rank);
-            continue;
-        }
-        for (int64_t h = 0; h < a->stride_h && h < a->H; h++)
-            for (int64_t w = 0; w < a->stride_w && w < a->W; w++) phase_dx(a, group, h, w, after, team, rank);
-    }
+    if (a->dx) dx_of(a, after, team, rank);
 
     /* few weights make few tiles: the chunks of pixels are then what the ranks share */
     if (a->dweight && depthwise)

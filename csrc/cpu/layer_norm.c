@@ -1,5 +1,7 @@
-/* Layer norm: y = xhat * weight + bias, xhat = (x - mean) * rstd, rstd = 1 / sqrt(var + eps), per row.
+/* Layer norm and RMS norm, which is layer norm with a mean of 0 and no bias.
+ * Layer norm: y = xhat * weight + bias, xhat = (x - mean) * rstd, rstd = 1 / sqrt(var + eps), per row.
  *   dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * weight;  dweight = sum dy * xhat;  dbias = sum dy.
+ * RMS norm: xhat = x * rstd, rstd = 1 / sqrt(mean(x^2) + eps), and dx without mean(g).
  *
  * Shapes: x, y, dx, dy (rows, cols); mean, rstd (rows,); weight, bias, dweight, dbias (cols,), weight and bias may be
  *   absent (1 and 0).
@@ -7,7 +9,8 @@
  *   rows are in cache.
  * Numerics: mean, then the biased variance as the mean of (x - mean)^2, both in the order of row.h; IEEE square root
  *   and division. A NaN stays in its row.
- * Source: Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450 (2016).
+ * Source: Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450 (2016); Zhang and Sennrich, "Root Mean Square
+ *   Layer Normalization", NeurIPS 2019.
  */
 #include "row_terms.h"
 
@@ -39,24 +42,41 @@ NN_INLINE void normalise(const void *rows, int64_t row, int64_t i, int64_t n) {
     row_store(r->out + row * r->cols + i, v, n);
 }
 
-NN_DEFINE(layer_norm_forward) {
-    const nn_layer_norm_forward_args *a = args;
+/* Without `mean` the mean is 0. */
+static void forward(const nn_layer_norm_forward_args *a, const nn_team *team, int rank) {
     const real cols = (real)a->cols;
+    real zeros[ROW_BLOCK] = {0};
     norm_rows r = {.weight = a->weight, .bias = a->bias, .cols = a->cols};
     int64_t row, end, count;
     nn_share(a->rows, 1, team, rank, &row, &end);
     for (; row < end; row += count) {
         r.x = (const real *)a->x + row * a->cols;
         r.out = (real *)a->y + row * a->cols;
-        r.mean = (real *)a->mean + row;
+        r.mean = a->mean ? (real *)a->mean + row : zeros;
         r.rstd = (real *)a->rstd + row;
         count = norm_block(a->cols, end - row);
-        row_sums(r.mean, row_add_step, &(row_array){r.x, a->cols}, count, a->cols);
-        for (int64_t i = 0; i < count; i++) r.mean[i] /= cols;
+        if (a->mean) {
+            row_sums(r.mean, row_add_step, &(row_array){r.x, a->cols}, count, a->cols);
+            for (int64_t i = 0; i < count; i++) r.mean[i] /= cols;
+        }
         row_sums(r.rstd, squared_deviation, &r, count, a->cols);
         for (int64_t i = 0; i < count; i++) r.rstd[i] = 1 / V_LIBM(sqrt)(r.rstd[i] / cols + (real)a->eps);
         for (int64_t i = 0; i < count; i++) row_each(normalise, &r, i, a->cols);
     }
+}
+
+NN_DEFINE(layer_norm_forward) { forward(args, team, rank); }
+
+NN_DEFINE(rms_norm_forward) {
+    const nn_rms_norm_forward_args *a = args;
+    forward(&(nn_layer_norm_forward_args){.y = a->y,
+                                          .rstd = a->rstd,
+                                          .x = a->x,
+                                          .weight = a->weight,
+                                          .eps = a->eps,
+                                          .rows = a->rows,
+                                          .cols = a->cols},
+            team, rank);
 }
 
 /* ---- backward ---- */
@@ -84,16 +104,16 @@ NN_INLINE void store_dx(const void *rows, int64_t row, int64_t i, int64_t n) {
 
 static void dx_rows(const nn_layer_norm_backward_args *a, int64_t row, int64_t end) {
     const real cols = (real)a->cols;
-    real mean_g[ROW_BLOCK], mean_g_xhat[ROW_BLOCK];
+    real zeros[ROW_BLOCK] = {0}, mean_g[ROW_BLOCK] = {0}, mean_g_xhat[ROW_BLOCK];
     norm_rows r = {.weight = a->weight, .cols = a->cols, .mean_g = mean_g, .mean_g_xhat = mean_g_xhat};
     for (int64_t count; row < end; row += count) {
         r.x = (const real *)a->x + row * a->cols;
         r.dy = (const real *)a->dy + row * a->cols;
         r.out = (real *)a->dx + row * a->cols;
-        r.mean = (real *)a->mean + row;
+        r.mean = a->mean ? (real *)a->mean + row : zeros;
         r.rstd = (real *)a->rstd + row;
         count = norm_block(a->cols, end - row);
-        row_sums(r.mean_g, add_g, &r, count, a->cols);
+        if (a->mean) row_sums(r.mean_g, add_g, &r, count, a->cols);
         row_sums(r.mean_g_xhat, add_g_xhat, &r, count, a->cols);
         for (int64_t i = 0; i < count; i++) {
             r.mean_g[i] /= cols;
@@ -107,13 +127,12 @@ static void dx_rows(const nn_layer_norm_backward_args *a, int64_t row, int64_t e
 NN_INLINE void weight_terms(const void *args, int64_t row, int64_t col, int64_t n, vec terms[2]) {
     const nn_layer_norm_backward_args *a = args;
     const int64_t i = row * a->cols + col;
-    const real mean = ((const real *)a->mean)[row], rstd = ((const real *)a->rstd)[row];
+    const real mean = a->mean ? ((const real *)a->mean)[row] : 0, rstd = ((const real *)a->rstd)[row];
     terms[0] = row_load((const real *)a->dy + i, n);
     terms[1] = terms[0] * ((row_load((const real *)a->x + i, n) - mean) * rstd);
 }
 
-NN_DEFINE(layer_norm_backward) {
-    const nn_layer_norm_backward_args *a = args;
+static void backward(const nn_layer_norm_backward_args *a, const nn_team *team, int rank) {
     const bool sums = a->dweight || a->dbias;
     for (int64_t col = 0; col < a->cols; col += NN_PANEL) {
         const row_panel panel = row_panel_at(col, a->rows, a->cols, team);
@@ -134,4 +153,19 @@ NN_DEFINE(layer_norm_backward) {
         if (a->dweight) memcpy((real *)a->dweight + col + begin, row_partial(&panel, 0, 1) + begin, bytes);
         nn_barrier(team);
     }
+}
+
+NN_DEFINE(layer_norm_backward) { backward(args, team, rank); }
+
+NN_DEFINE(rms_norm_backward) {
+    const nn_rms_norm_backward_args *a = args;
+    backward(&(nn_layer_norm_backward_args){.dx = a->dx,
+                                            .dweight = a->dweight,
+                                            .dy = a->dy,
+                                            .x = a->x,
+                                            .rstd = a->rstd,
+                                            .weight = a->weight,
+                                            .rows = a->rows,
+                                            .cols = a->cols},
+             team, rank);
 }

@@ -7,8 +7,9 @@
  *   rows of y.
  * Numerics: the padding of a maximum is -inf and never its index; the first NaN of a window wins. Sums run over
  *   kh, kw ascending (forward) and oh, ow ascending (backward), so an image's bits depend on nothing outside it.
- *   The divisor is KH * KW with count_include_pad, otherwise the number of window positions inside the image.
- * Source: PyTorch max_pool2d, avg_pool2d (ceil_mode=False).
+ *   The divisor is the number of window positions inside the image, with count_include_pad inside the padded image:
+ *   KH * KW but for windows that stick out (ceil_mode).
+ * Source: PyTorch max_pool2d, avg_pool2d.
  */
 #include "epilogue.h"
 #include "row.h"
@@ -269,7 +270,7 @@ NN_INLINE void max_back_part(const void *row, int64_t i, int64_t count, nn_range
 /* Windows side by side: every element of dx is of one window at most, and the windows are read once. */
 static bool windows_are_tiles(const nn_max_pool2d_backward_args *a) {
     return a->stride_h == a->kernel_h && a->stride_w == a->kernel_w && a->padding_h == 0 && a->padding_w == 0 &&
-           a->dilation_h == 1 && a->dilation_w == 1;
+           a->dilation_h == 1 && a->dilation_w == 1 && a->OH * a->kernel_h <= a->H && a->OW * a->kernel_w <= a->W;
 }
 
 /* All of dx under row oh of image n; under the last one also what no window covers. */
@@ -329,9 +330,12 @@ NN_DEFINE(max_pool2d_backward) {
 
 /* ---- average ---- */
 
-/* What the window with these positions inside the image is divided by. */
-NN_INLINE real window_divisor(int64_t kernel_area, bool count_include_pad, nn_range rows, nn_range cols) {
-    return (real)(count_include_pad ? kernel_area : (rows.end - rows.begin) * (cols.end - cols.begin));
+/* How many positions of window i count, which has those of `inside` in the image: with the padding, which is as wide
+ * behind as before, all but those behind that. */
+NN_INLINE int64_t counted(const nn_windows *w, int64_t i, nn_range inside, bool count_include_pad) {
+    if (!count_include_pad) return inside.end - inside.begin;
+    const int64_t room = w->size - w->start - (w->start + i * w->step);
+    return room < w->taps ? room : w->taps;
 }
 
 typedef struct {
@@ -339,7 +343,7 @@ typedef struct {
     real *y;
     nn_windows along;
     nn_range rows;
-    int64_t x_row, kernel_area, C;
+    int64_t x_row, counted_rows, C;
     bool count_include_pad;
 } avg_row;
 
@@ -355,7 +359,7 @@ NN_INLINE void avg_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
             for (int v = 0; v < vectors; v++) sum[v] += row_load(x + v * NN_WIDTH, n);
         }
     }
-    const vec divisor = v_set1(window_divisor(r->kernel_area, r->count_include_pad, r->rows, taps));
+    const vec divisor = v_set1((real)(r->counted_rows * counted(&r->along, i, taps, r->count_include_pad)));
     NN_UNROLL
     for (int v = 0; v < vectors; v++) row_store(r->y + i * r->C + element + v * NN_WIDTH, sum[v] / divisor, n);
 }
@@ -373,12 +377,13 @@ NN_DEFINE(avg_pool2d_forward) {
     nn_share(a->N * a->OH, 1, team, rank, &row, &end);
     for (; row < end; row++) {
         const int64_t n = row / a->OH, oh = row % a->OH, h = down.start + oh * down.step;
+        const nn_range rows = nn_taps_inside(&down, oh);
         const avg_row r = {.x = (const real *)a->x + (n * a->H + h) * a->W * a->C,
                            .y = (real *)a->y + row * a->OW * a->C,
                            .along = along,
-                           .rows = nn_taps_inside(&down, oh),
+                           .rows = rows,
                            .x_row = a->W * a->C,
-                           .kernel_area = a->kernel_h * a->kernel_w,
+                           .counted_rows = counted(&down, oh, rows, a->count_include_pad),
                            .C = a->C,
                            .count_include_pad = a->count_include_pad};
         row_parts(avg_part, &r, &along, inside, 0, a->OW, a->C, true);
@@ -395,8 +400,9 @@ typedef struct {
 } divided;
 
 NN_INLINE real divisor_of(const divided *d, int64_t oh, int64_t ow) {
-    return window_divisor(d->a->kernel_h * d->a->kernel_w, d->a->count_include_pad, nn_taps_inside(&d->down, oh),
-                          nn_taps_inside(&d->along, ow));
+    const bool padded = d->a->count_include_pad;
+    return (real)(counted(&d->down, oh, nn_taps_inside(&d->down, oh), padded) *
+                  counted(&d->along, ow, nn_taps_inside(&d->along, ow), padded));
 }
 
 static void divide_line(divided *d, int64_t line, int64_t oh) {

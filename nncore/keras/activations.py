@@ -1,6 +1,9 @@
-"""Activation functions by Keras's names. Softmax and sigmoid remember their logits, for exact cross-entropies."""
+"""Activation functions by Keras's names, and their derivatives.
 
-from .. import ops
+Softmax and sigmoid remember their logits, for exact cross-entropies.
+"""
+
+from .. import autograd, ops
 from ..ops.convert import as_tensor
 
 
@@ -44,7 +47,12 @@ def elu(x, alpha=1.0):
 
 def selu(x):
     """y = 1.0507 x if x > 0 else 1.7581 (exp(x) - 1) (Klambauer et al. 2017)."""
-    return ops.elu(x, 1.6732632423543772) * 1.0507009873554805
+    return ops.selu(x)
+
+
+def celu(x, alpha=1.0):
+    """y = x if x > 0 else alpha (exp(x / alpha) - 1) (Barron 2017)."""
+    return ops.celu(x, alpha)
 
 
 def gelu(x, approximate=False):
@@ -64,13 +72,58 @@ def softplus(x):
 
 def softsign(x):
     """y = x / (1 + |x|)."""
-    x = as_tensor(x)
-    return x / (x.abs() + 1.0)
+    return ops.softsign(x)
+
+
+def mish(x):
+    """y = x tanh(softplus(x)) (Misra 2019)."""
+    return ops.mish(x)
+
+
+def glu(x, axis=-1):
+    """y = a sigmoid(b), a and b the halves of x along an axis (Dauphin et al. 2017)."""
+    return ops.glu(x, axis)
 
 
 def tanh(x):
     """y = tanh(x)."""
     return ops.tanh(x)
+
+
+def tanh_shrink(x):
+    """y = x - tanh(x)."""
+    return ops.tanhshrink(x)
+
+
+def hard_tanh(x):
+    """y = min(max(x, -1), 1)."""
+    return ops.clamp(x, -1.0, 1.0)
+
+
+def hard_shrink(x, threshold=0.5):
+    """y = x where |x| > threshold, else 0."""
+    return ops.hardshrink(x, threshold)
+
+
+def soft_shrink(x, threshold=0.5):
+    """y = x drawn towards 0 by `threshold`."""
+    return ops.softshrink(x, threshold)
+
+
+def threshold(x, threshold, default_value):
+    """y = x where x > threshold, else default_value."""
+    return ops.threshold(x, threshold, default_value)
+
+
+def heaviside(x):
+    """y = 1 where x >= 0, else 0: a decision, through which nothing is learned; see `nncore.heaviside`.
+
+    Example:
+        >>> import nncore
+        >>> heaviside(nncore.tensor([-1.0, 6.0]))
+        tensor([0., 1.])
+    """
+    return ops.heaviside(x)
 
 
 def exponential(x):
@@ -80,7 +133,17 @@ def exponential(x):
 
 def hard_sigmoid(x):
     """y = min(max(x / 6 + 1/2, 0), 1)."""
-    return ops.clamp(as_tensor(x) / 6.0 + 0.5, 0.0, 1.0)
+    return ops.hardsigmoid(x)
+
+
+def hard_silu(x):
+    """y = x hard_sigmoid(x) (Howard et al. 2019)."""
+    return ops.hardswish(x)
+
+
+def log_sigmoid(x):
+    """y = -log(1 + exp(-x))."""
+    return ops.logsigmoid(x)
 
 
 def sigmoid(x):
@@ -120,25 +183,35 @@ def log_softmax(x, axis=-1):
 ACTIVATIONS = {
     function.__name__: function
     for function in (
+        celu,
         elu,
         exponential,
         gelu,
+        glu,
+        hard_shrink,
         hard_sigmoid,
+        hard_silu,
+        hard_tanh,
+        heaviside,
         leaky_relu,
         linear,
+        log_sigmoid,
         log_softmax,
+        mish,
         relu,
         relu6,
         selu,
         sigmoid,
         silu,
+        soft_shrink,
         softmax,
         softplus,
         softsign,
         tanh,
+        tanh_shrink,
     )
 }
-ACTIVATIONS["swish"] = silu
+ACTIVATIONS["swish"], ACTIVATIONS["hard_swish"], ACTIVATIONS["step"] = silu, hard_silu, heaviside
 
 
 def get(identifier):
@@ -160,6 +233,27 @@ def get(identifier):
     if callable(identifier):
         return identifier
     raise TypeError(f"activation: got a {type(identifier).__name__}, expected a name or a function")
+
+
+def d(identifier):
+    """The derivative of an activation of one number, as a function of x.
+
+    Args:
+        identifier: a name, a function or a Module, as `get` takes it.
+
+    Raises:
+        ValueError: the activation takes several numbers together, as softmax does.
+        RuntimeError: when called, if there is no derivative to compute with, as for heaviside.
+
+    Example:
+        >>> import nncore
+        >>> d("sigmoid")(nncore.tensor([0.0, 2.0]))
+        tensor([0.2500, 0.1050])
+    """
+    function = get(identifier)
+    if function in (softmax, log_softmax, glu):
+        raise ValueError(f"d: {function.__name__} is no function of one number, so it has no single derivative")
+    return autograd.derivative(function)
 
 
 def serialize(function):

@@ -1,54 +1,11 @@
-"""Activations as modules. `inplace` is accepted as in torch; the result is a new tensor either way."""
+"""Smooth activations as modules. `inplace` is accepted as in torch; the result is a new tensor either way."""
 
 from nncore.nn import functional as F
 from nncore.nn.module import Module
+from nncore.nn.piecewise import InplaceActivation
 
 
-class _InplaceActivation(Module):
-    """An activation without parameters of its own, and torch's `inplace`."""
-
-    def __init__(self, inplace=False):
-        super().__init__()
-        self.inplace = inplace
-
-    def extra_repr(self):
-        """The configuration, for repr."""
-        return "inplace=True" if self.inplace else ""
-
-
-class ReLU(_InplaceActivation):
-    """y = max(x, 0).
-
-    Example:
-        >>> import nncore
-        >>> nncore.nn.ReLU()(nncore.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-
-    Reference: torch.nn.ReLU.
-    """
-
-    def forward(self, input):
-        """Compute the output; see the class."""
-        return F.relu(input)
-
-
-class ReLU6(_InplaceActivation):
-    """y = min(max(x, 0), 6).
-
-    Example:
-        >>> import nncore
-        >>> nncore.nn.ReLU6()(nncore.tensor([-1.0, 7.0]))
-        tensor([0., 6.])
-
-    Reference: torch.nn.ReLU6.
-    """
-
-    def forward(self, input):
-        """Compute the output; see the class."""
-        return F.relu6(input)
-
-
-class SiLU(_InplaceActivation):
+class SiLU(InplaceActivation):
     """y = x sigmoid(x).
 
     Example:
@@ -62,35 +19,6 @@ class SiLU(_InplaceActivation):
     def forward(self, input):
         """Compute the output; see the class."""
         return F.silu(input)
-
-
-class LeakyReLU(Module):
-    """y = x where x > 0, else negative_slope x.
-
-    Args:
-        negative_slope: Default: 0.01.
-        inplace: Default: False.
-
-    Example:
-        >>> import nncore
-        >>> nncore.nn.LeakyReLU(0.5)(nncore.tensor([-1.0, 2.0]))
-        tensor([-0.5000,  2.0000])
-
-    Reference: torch.nn.LeakyReLU.
-    """
-
-    def __init__(self, negative_slope=0.01, inplace=False):
-        super().__init__()
-        self.negative_slope = negative_slope
-        self.inplace = inplace
-
-    def forward(self, input):
-        """Compute the output; see the class."""
-        return F.leaky_relu(input, self.negative_slope)
-
-    def extra_repr(self):
-        """The configuration, for repr."""
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
 class ELU(Module):
@@ -210,37 +138,140 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class Hardtanh(Module):
-    """y = min(max(x, min_val), max_val).
+class CELU(Module):
+    """y = x where x > 0, else alpha (exp(x / alpha) - 1).
 
     Args:
-        min_val: Default: -1.0.
-        max_val: Default: 1.0.
+        alpha: not 0. Default: 1.0.
         inplace: Default: False.
 
     Example:
         >>> import nncore
-        >>> nncore.nn.Hardtanh()(nncore.tensor([-3.0, 0.5]))
-        tensor([-1.0000,  0.5000])
+        >>> nncore.nn.CELU()(nncore.tensor([0.0, 2.0]))
+        tensor([0., 2.])
 
-    Reference: torch.nn.Hardtanh.
+    Reference: torch.nn.CELU; Barron 2017.
     """
 
-    def __init__(self, min_val=-1.0, max_val=1.0, inplace=False):
+    def __init__(self, alpha=1.0, inplace=False):
         super().__init__()
-        if max_val <= min_val:
-            raise ValueError(f"Hardtanh: argument 'max_val' is {max_val}, expected more than min_val={min_val}")
-        self.min_val = min_val
-        self.max_val = max_val
+        self.alpha = alpha
         self.inplace = inplace
 
     def forward(self, input):
         """Compute the output; see the class."""
-        return F.hardtanh(input, self.min_val, self.max_val)
+        return F.celu(input, self.alpha)
 
     def extra_repr(self):
         """The configuration, for repr."""
-        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
+        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+
+
+class SELU(InplaceActivation):
+    """y = 1.0507 x where x > 0, else 1.7581 (exp(x) - 1).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.SELU()(nncore.tensor([0.0, 2.0]))
+        tensor([0.0000, 2.1014])
+
+    Reference: torch.nn.SELU; Klambauer et al. 2017.
+    """
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.selu(input)
+
+
+class Mish(InplaceActivation):
+    """y = x tanh(softplus(x)).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.Mish()(nncore.zeros(1))
+        tensor([0.])
+
+    Reference: torch.nn.Mish; Misra 2019.
+    """
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.mish(input)
+
+
+class LogSigmoid(Module):
+    """y = -log(1 + exp(-x)).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.LogSigmoid()(nncore.zeros(1))
+        tensor([-0.6931])
+
+    Reference: torch.nn.LogSigmoid.
+    """
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.logsigmoid(input)
+
+
+class Softsign(Module):
+    """y = x / (1 + |x|).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.Softsign()(nncore.tensor([-1.0, 3.0]))
+        tensor([-0.5000,  0.7500])
+
+    Reference: torch.nn.Softsign.
+    """
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.softsign(input)
+
+
+class Tanhshrink(Module):
+    """y = x - tanh(x).
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.Tanhshrink()(nncore.zeros(1))
+        tensor([0.])
+
+    Reference: torch.nn.Tanhshrink.
+    """
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.tanhshrink(input)
+
+
+class GLU(Module):
+    """y = a sigmoid(b), a and b the halves of x along one axis.
+
+    Args:
+        dim: the axis, of even size. Default: -1.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.GLU()(nncore.tensor([3.0, 0.0]))
+        tensor([1.5000])
+
+    Reference: torch.nn.GLU; Dauphin et al. 2017.
+    """
+
+    def __init__(self, dim=-1):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.glu(input, self.dim)
+
+    def extra_repr(self):
+        """The configuration, for repr."""
+        return f"dim={self.dim}"
 
 
 class Softmax(Module):

@@ -7,7 +7,6 @@ import warnings
 
 from nncore import ops
 from nncore.nn.arguments import reduction_of, unsupported
-from nncore.ops.conv import pair
 
 
 def linear(input, weight, bias=None):
@@ -47,6 +46,21 @@ def elu(input, alpha=1.0, inplace=False):
     return ops.elu(input, alpha)
 
 
+def celu(input, alpha=1.0, inplace=False):
+    """y = input where input > 0, else alpha (exp(input / alpha) - 1)."""
+    return ops.celu(input, alpha)
+
+
+def selu(input, inplace=False):
+    """y = 1.0507 input where input > 0, else 1.7581 (exp(input) - 1)."""
+    return ops.selu(input)
+
+
+def prelu(input, weight):
+    """y = input where input > 0, else weight input; one slope, or one for each channel."""
+    return ops.prelu(input, weight)
+
+
 def silu(input, inplace=False):
     """y = input sigmoid(input)."""
     return ops.silu(input)
@@ -70,6 +84,56 @@ def tanh(input):
 def softplus(input, beta=1.0, threshold=20.0):
     """y = log(1 + exp(beta input)) / beta, and input where beta input > threshold."""
     return ops.softplus(input, beta, threshold)
+
+
+def mish(input, inplace=False):
+    """y = input tanh(softplus(input))."""
+    return ops.mish(input)
+
+
+def softsign(input):
+    """y = input / (1 + |input|)."""
+    return ops.softsign(input)
+
+
+def logsigmoid(input):
+    """y = -log(1 + exp(-input))."""
+    return ops.logsigmoid(input)
+
+
+def hardsigmoid(input, inplace=False):
+    """y = min(max(input + 3, 0), 6) / 6."""
+    return ops.hardsigmoid(input)
+
+
+def hardswish(input, inplace=False):
+    """y = input min(max(input + 3, 0), 6) / 6."""
+    return ops.hardswish(input)
+
+
+def hardshrink(input, lambd=0.5):
+    """y = input where |input| > lambd, else 0."""
+    return ops.hardshrink(input, lambd)
+
+
+def softshrink(input, lambd=0.5):
+    """y = input drawn towards 0 by lambd."""
+    return ops.softshrink(input, lambd)
+
+
+def tanhshrink(input):
+    """y = input - tanh(input)."""
+    return ops.tanhshrink(input)
+
+
+def threshold(input, threshold, value, inplace=False):
+    """y = input where input > threshold, else value."""
+    return ops.threshold(input, threshold, value)
+
+
+def glu(input, dim=-1):
+    """y = a sigmoid(b), a and b the halves of input along `dim`."""
+    return ops.glu(input, dim)
 
 
 def softmax(input, dim=None, dtype=None):
@@ -100,13 +164,19 @@ def _softmax_arguments(op, input, dim, dtype):
 
 
 # ---- images ----
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, mode="correlate"):
+    """Cross-correlation of series (N, C, L) with kernels (O, C / groups, K), plus bias (O,); arguments as of `conv2d`."""
+    return ops.conv1d(input, weight, bias, stride, padding, dilation, groups, mode=mode)
+
+
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, mode="correlate"):
     """Cross-correlation of images (N, C, H, W) with kernels (O, C / groups, KH, KW), plus bias (O,).
 
     Args:
         stride, dilation: int or pair. Default: 1.
         padding: int, pair, "valid" or "same". Default: 0.
         groups: Default: 1.
+        mode: "correlate", or "convolve" to flip the kernels. Default: "correlate".
 
     Example:
         >>> import nncore
@@ -115,49 +185,123 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         tensor([[[[4., 4.],
                   [4., 4.]]]])
     """
-    if padding == "same":
-        steps = pair("conv2d", "dilation", dilation)
-        odd = [step * (size - 1) % 2 for step, size in zip(steps, weight.shape[2:], strict=True)]
-        if any(odd):  # an odd total is padded by hand: one more behind than before
-            if pair("conv2d", "stride", stride) != (1, 1):
-                raise ValueError(f"conv2d: argument 'stride' is {stride!r}, expected 1 with padding='same'")
-            input = ops.pad(input, (0, odd[1], 0, odd[0]))
-            padding = tuple(step * (size - 1) // 2 for step, size in zip(steps, weight.shape[2:], strict=True))
-    return ops.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    return ops.conv2d(input, weight, bias, stride, padding, dilation, groups, mode=mode)
+
+
+def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The gradient of conv1d by its input, of weight (C, O / groups, K); see nncore.nn.ConvTranspose1d."""
+    return ops.conv_transpose1d(input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """The gradient of conv2d by its input, of weight (C, O / groups, KH, KW); see nncore.nn.ConvTranspose2d."""
+    return ops.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The largest value of each window of (N, C, L); with return_indices also its position."""
+    return ops.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """The largest value of each window of (N, C, H, W)."""
-    unsupported("max_pool2d", ceil_mode=(ceil_mode, False), return_indices=(return_indices, False))
-    return ops.max_pool2d(input, kernel_size, stride, padding, dilation)
+    """The largest value of each window of (N, C, H, W); with return_indices also its position h * W + w."""
+    return ops.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window of (N, C, L)."""
+    return ops.avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
     """The mean of each window of (N, C, H, W)."""
-    unsupported("avg_pool2d", ceil_mode=(ceil_mode, False), divisor_override=(divisor_override, None))
-    return ops.avg_pool2d(input, kernel_size, stride, padding, count_include_pad)
+    unsupported("avg_pool2d", divisor_override=(divisor_override, None))
+    return ops.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def adaptive_avg_pool1d(input, output_size):
+    """Means of windows of (N, C, L), so many that the output has the given size."""
+    return ops.adaptive_avg_pool1d(input, output_size)
 
 
 def adaptive_avg_pool2d(input, output_size):
-    """Means of equal windows of (N, C, H, W), so many that the output has the given size.
+    """Means of windows of (N, C, H, W), so many that the output has the given size.
 
     Args:
-        output_size: int or (height, width), which divide the input's; None keeps the input's size.
+        output_size: int or (height, width); None keeps the input's size.
     """
-    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    kept = input.shape[-2:]
-    return ops.adaptive_avg_pool2d(input, tuple(n if wanted is None else wanted for n, wanted in zip(kept, sizes)))
+    return ops.adaptive_avg_pool2d(input, output_size)
+
+
+def adaptive_max_pool1d(input, output_size, return_indices=False):
+    """The largest values of windows of (N, C, L), so many that the output has the given size."""
+    unsupported("adaptive_max_pool1d", return_indices=(return_indices, False))
+    return ops.adaptive_max_pool1d(input, output_size)
+
+
+def adaptive_max_pool2d(input, output_size, return_indices=False):
+    """The largest values of windows of (N, C, H, W), so many that the output has the given size.
+
+    Args:
+        output_size: int or (height, width); None keeps the input's size.
+        return_indices: False, the only value.
+    """
+    unsupported("adaptive_max_pool2d", return_indices=(return_indices, False))
+    return ops.adaptive_max_pool2d(input, output_size)
+
+
+def interpolate(
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
+):
+    """Images of another size; see nncore.nn.Upsample.
+
+    Args:
+        size: the new size, int or pair.
+        scale_factor: how many times as large, instead of `size`.
+        mode: "nearest", "nearest-exact", "linear", "bilinear", "bicubic" or "area". Default: "nearest".
+        align_corners: whether the middles of the outer pixels keep their place. Default: False.
+        recompute_scale_factor: whether the scale follows from the sizes. Default: False.
+        antialias: False, the only value.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.interpolate(nncore.ones(1, 3, 4, 4), scale_factor=2, mode="bilinear").shape
+        (1, 3, 8, 8)
+    """
+    unsupported("interpolate", antialias=(antialias, False))
+    return ops.interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor)
+
+
+def pixel_shuffle(input, upscale_factor):
+    """(N, C r^2, H, W) -> (N, C, H r, W r)."""
+    return ops.pixel_shuffle(input, upscale_factor)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """(N, C, H r, W r) -> (N, C r^2, H, W)."""
+    return ops.pixel_unshuffle(input, downscale_factor)
 
 
 def pad(input, pad, mode="constant", value=None):
-    """Put a constant around the last axes.
+    """Put something around the last axes.
 
     Args:
         pad: (before, after) of the last axis, then of the one before it, and so on.
-        mode: "constant", the only one.
-        value: Default: 0.
+        mode: "constant", "reflect", "replicate" or "circular". Default: "constant".
+        value: the constant. Default: 0.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.pad(nncore.tensor([1.0, 2.0]), (1, 1), mode="replicate")
+        tensor([1., 1., 2., 2.])
     """
     return ops.pad(input, pad, mode, 0.0 if value is None else value)
 
@@ -173,9 +317,45 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     return ops.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
-def dropout(input, p=0.5, training=True, inplace=False):
-    """In training: input / (1 - p) with probability 1 - p, else 0."""
-    return ops.dropout(input, p, training)
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """layer_norm over the channels of each group and all pixels; see nncore.nn.GroupNorm."""
+    return ops.group_norm(input, num_groups, weight, bias, eps)
+
+
+def instance_norm(
+    input,
+    running_mean=None,
+    running_var=None,
+    weight=None,
+    bias=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
+):
+    """layer_norm over the pixels of each channel; see nncore.nn.InstanceNorm2d."""
+    return ops.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """y = input / sqrt(mean(input^2) + eps) * weight over the last axes; see nncore.nn.RMSNorm."""
+    return ops.rms_norm(input, normalized_shape, weight, eps)
+
+
+def dropout(input, p=0.5, training=True, inplace=False, scale="train"):
+    """In training: input / (1 - p) with probability 1 - p, else 0; with scale="test" see nncore.nn.Dropout."""
+    return ops.dropout(input, p, training, scale=scale)
+
+
+def dropout1d(input, p=0.5, training=True, inplace=False):
+    """dropout of whole channels of (N, C, L) or (C, L)."""
+    if input.ndim == 2:
+        return ops.dropout_channels(input.unsqueeze(0), p, training).squeeze(0)
+    return ops.dropout_channels(input, p, training)
+
+
+def dropout2d(input, p=0.5, training=True, inplace=False):
+    """dropout of whole channels of (N, C, H, W)."""
+    return ops.dropout_channels(input, p, training)
 
 
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):

@@ -1,4 +1,4 @@
-"""Batch and layer normalization."""
+"""Batch, instance, layer, group and RMS normalization."""
 
 import numbers
 
@@ -187,3 +187,178 @@ class LayerNorm(Module):
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class _InstanceNorm(_BatchNorm):
+    def __init__(
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=False,
+        track_running_stats=False,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        self._check_input_dim(input)
+        if input.ndim == self._input_dims[0]:
+            return self.forward(input.unsqueeze(0)).squeeze(0)
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}: argument 'input' has shape {input.shape}, expected {self.num_features} channels"
+            )
+        return F.instance_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel and sample.
+
+    Args:
+        num_features: number of channels C.
+        eps: Default: 1e-5.
+        momentum: of the running statistics. Default: 0.1.
+        affine: whether there are weight and bias. Default: False.
+        track_running_stats: whether there are running_mean and running_var, which evaluation mode then uses. Default: False.
+        device, dtype: "cpu" and float32 or float64. Default: float32.
+        bias: whether an affine layer has a bias. Default: True.
+
+    Shapes: (N, C, L) -> the same. N may be left out.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.InstanceNorm1d(1)(nncore.tensor([[[1.0, 3.0]]])).round()
+        tensor([[[-1.,  1.]]])
+
+    Reference: torch.nn.InstanceNorm1d; Ulyanov, Vedaldi & Lempitsky 2016.
+    """
+
+    _input_dims = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """InstanceNorm1d for images.
+
+    Args:
+        As InstanceNorm1d.
+
+    Shapes: (N, C, H, W) -> the same. N may be left out.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.InstanceNorm2d(3)(nncore.ones(2, 3, 4, 4)).abs().max().item()
+        0.0
+
+    Reference: torch.nn.InstanceNorm2d; Ulyanov, Vedaldi & Lempitsky 2016.
+    """
+
+    _input_dims = (3, 4)
+
+
+class GroupNorm(Module):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, over all values of a group of channels, per sample.
+
+    Args:
+        num_groups: number of groups, a divisor of num_channels.
+        num_channels: C.
+        eps: Default: 1e-5.
+        affine: whether there are weight and bias, one for each channel. Default: True.
+        device, dtype: "cpu" and float32 or float64. Default: float32.
+        bias: whether an affine layer has a bias. Default: True.
+
+    Shapes: (N, C, ...) -> the same.
+
+    Example:
+        >>> import nncore
+        >>> layer = nncore.nn.GroupNorm(2, 4)
+        >>> layer(nncore.ones(2, 4, 3, 3)).shape
+        (2, 4, 3, 3)
+
+    Reference: torch.nn.GroupNorm; Wu & He 2018.
+    """
+
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True):
+        super().__init__()
+        check_device(device)
+        if num_groups < 1 or num_channels % num_groups != 0:
+            raise ValueError("num_channels must be divisible by num_groups")
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        self.register_parameter("weight", empty((num_channels,), dtype) if affine else None)
+        self.register_parameter("bias", empty((num_channels,), dtype) if affine and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Set weight to 1 and bias to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self):
+        """The configuration, for repr."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
+
+
+class RMSNorm(Module):
+    """y = x / sqrt(mean(x^2) + eps) * weight, over the last axes.
+
+    Args:
+        normalized_shape: sizes of the axes that are normalized together, int for the last one.
+        eps: Default: None, the distance from 1 to the next number of the input's dtype.
+        elementwise_affine: whether there is a weight. Default: True.
+        device, dtype: "cpu" and float32 or float64. Default: float32.
+
+    Shapes: (..., *normalized_shape) -> the same.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.RMSNorm(4)(nncore.tensor([[3.0, 4.0, 0.0, 0.0]])).detach()
+        tensor([[1.2000, 1.6000, 0.0000, 0.0000]])
+
+    Reference: torch.nn.RMSNorm; Zhang & Sennrich 2019.
+    """
+
+    def __init__(self, normalized_shape, eps=None, elementwise_affine=True, device=None, dtype=None):
+        super().__init__()
+        check_device(device)
+        if isinstance(normalized_shape, numbers.Integral):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(int(size) for size in normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.register_parameter("weight", empty(self.normalized_shape, dtype) if elementwise_affine else None)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Set weight to 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input):
+        """Compute the output; see the class."""
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self):
+        """The configuration, for repr."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"

@@ -6,6 +6,7 @@ still compute in NumPy are listed in docs/architecture.md.
 
 # ruff: noqa: E402, F403
 from nncore.ops import (
+    activations,
     broadcast,
     conv,
     create,
@@ -15,16 +16,20 @@ from nncore.ops import (
     loss,
     margin,
     normalization,
+    padding,
     pointwise,
+    pool,
     products,
     random,
     recurrent,
     reduce,
+    resample,
     shape,
     softmaxes,
 )
 
 __all__ = ["as_tensor", "default_dtype", "set_default_dtype"]
+__all__ += activations.__all__
 __all__ += broadcast.__all__
 __all__ += conv.__all__
 __all__ += create.__all__
@@ -34,14 +39,18 @@ __all__ += lookup.__all__
 __all__ += loss.__all__
 __all__ += margin.__all__
 __all__ += normalization.__all__
+__all__ += padding.__all__
 __all__ += pointwise.__all__
+__all__ += pool.__all__
 __all__ += products.__all__
 __all__ += random.__all__
 __all__ += recurrent.__all__
 __all__ += reduce.__all__
+__all__ += resample.__all__
 __all__ += shape.__all__
 __all__ += softmaxes.__all__
 
+from nncore.ops.activations import *
 from nncore.ops.broadcast import *
 from nncore.ops.conv import *
 from nncore.ops.convert import as_tensor, default_dtype, set_default_dtype
@@ -52,10 +61,13 @@ from nncore.ops.lookup import *
 from nncore.ops.loss import *
 from nncore.ops.margin import *
 from nncore.ops.normalization import *
+from nncore.ops.padding import *
 from nncore.ops.pointwise import *
+from nncore.ops.pool import *
 from nncore.ops.products import *
 from nncore.ops.random import *
 from nncore.ops.recurrent import *
 from nncore.ops.reduce import *
+from nncore.ops.resample import *
 from nncore.ops.shape import *
 from nncore.ops.softmaxes import *

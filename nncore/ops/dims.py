@@ -22,6 +22,12 @@ def repeated(number, shape):
     return view
 
 
+def empty_in_order_of(array, shape, dtype):
+    """A new array of `shape`, its axes in memory in the order of those of `array`: channels-last stays so."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+
+
 def zeros_array(shape, dtype):
     """Zeros, written by the copy kernel."""
     return filled(np.empty(shape, dtype), 0)

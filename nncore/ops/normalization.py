@@ -1,13 +1,19 @@
-"""Normalisation: layers and batches."""
+"""Normalisation: layers, groups and batches."""
+
+import math
 
 import numpy as np
 
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
-from nncore.ops.convert import as_tensor, constant
+from nncore.ops.broadcast import add, mul
+from nncore.ops.convert import as_float, as_tensor, constant
 from nncore.ops.dims import contiguous_array
+from nncore.ops.reduce import mean, var
+from nncore.ops.shape import reshape
 
 _layer_forward, _layer_backward = KERNELS["layer_norm_forward"], KERNELS["layer_norm_backward"]
+_rms_forward, _rms_backward = KERNELS["rms_norm_forward"], KERNELS["rms_norm_backward"]
 _batch_forward, _batch_inference, _batch_backward = (
     KERNELS["batch_norm_forward"],
     KERNELS["batch_norm_inference"],
@@ -38,14 +44,8 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         tensor([[-1.0000,  1.0000]])
     """
     x = as_tensor(x)
-    normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     shape = x.array.shape
-    if not normalized_shape or shape[-len(normalized_shape) :] != normalized_shape:
-        raise ValueError(f"layer_norm: argument 'x' has shape {shape}, expected it to end in {normalized_shape}")
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and p.array.shape != normalized_shape:
-            raise ValueError(f"layer_norm: argument '{name}' has shape {p.array.shape}, expected {normalized_shape}")
-    rows = (*shape[: len(shape) - len(normalized_shape)], int(np.prod(normalized_shape)))
+    normalized_shape, rows = _as_rows("layer_norm", shape, normalized_shape, weight=weight, bias=bias)
     x_array = contiguous_array(x.array).reshape(rows)
     weight_array = None if weight is None else contiguous_array(weight.array).reshape(-1)
     bias_array = None if bias is None else contiguous_array(bias.array).reshape(-1)
@@ -62,6 +62,139 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         )
 
     return record(y.reshape(shape), (x, weight, bias), vjp, (x,) if weight is None else (x, weight))
+
+
+def _as_rows(op, shape, normalized_shape, **parameters):
+    """(normalized_shape as a tuple, the shape with its dimensions as one)."""
+    normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not normalized_shape or shape[-len(normalized_shape) :] != normalized_shape:
+        raise ValueError(f"{op}: argument 'x' has shape {shape}, expected it to end in {normalized_shape}")
+    for name, p in parameters.items():
+        if p is not None and p.array.shape != normalized_shape:
+            raise ValueError(f"{op}: argument '{name}' has shape {p.array.shape}, expected {normalized_shape}")
+    return normalized_shape, (*shape[: len(shape) - len(normalized_shape)], math.prod(normalized_shape))
+
+
+def rms_norm(x, normalized_shape, weight=None, eps=None):
+    """y = x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019).
+
+    Args:
+        x: Tensor of shape (..., *normalized_shape).
+        normalized_shape: sizes of the dimensions to normalise over.
+        weight: Tensor of shape normalized_shape. Default: 1.
+        eps: added to the mean of squares. Default: the distance from 1 to the next number of x's dtype.
+
+    Returns:
+        Tensor of x's shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.rms_norm(nncore.tensor([[3.0, 4.0, 0.0, 0.0]]), (4,))
+        tensor([[1.2000, 1.6000, 0.0000, 0.0000]])
+    """
+    x = as_float("rms_norm", x)
+    shape = x.array.shape
+    normalized_shape, rows = _as_rows("rms_norm", shape, normalized_shape, weight=weight)
+    eps = float(np.finfo(x.array.dtype).eps) if eps is None else eps
+    x_array = contiguous_array(x.array).reshape(rows)
+    weight_array = None if weight is None else contiguous_array(weight.array).reshape(-1)
+    y, rstd = _rms_forward(x_array, weight_array, eps)
+
+    def vjp(needs, dy):
+        dx, dweight = _rms_backward(contiguous_array(dy).reshape(rows), x_array, rstd, weight_array, want=needs)
+        return (
+            None if dx is None else dx.reshape(shape),
+            None if dweight is None else dweight.reshape(normalized_shape),
+        )
+
+    return record(y.reshape(shape), (x, weight), vjp, (x,) if weight is None else (x, weight))
+
+
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias over the channels of a group, per sample (Wu & He 2018).
+
+    Args:
+        x: Tensor of shape (N, C, ...).
+        num_groups: number of groups of channels, a divisor of C.
+        weight, bias: Tensors of shape (C,). Default: 1 and 0.
+        eps: added to the variance. Default: 1e-5.
+
+    Returns:
+        Tensor of x's shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.group_norm(nncore.tensor([[1.0, 3.0, 5.0, 5.0]]), 2)
+        tensor([[-1.0000,  1.0000,  0.0000,  0.0000]])
+    """
+    return _normalised_groups("group_norm", x, num_groups, weight, bias, eps)
+
+
+def _normalised_groups(op, x, groups, weight, bias, eps):
+    x = as_float(op, x)
+    shape = x.array.shape
+    if len(shape) < 2:
+        raise ValueError(f"{op}: argument 'x' has shape {shape}, expected (N, C, ...)")
+    if not isinstance(groups, int) or groups < 1 or shape[1] % groups:
+        raise ValueError(f"{op}: argument 'num_groups' is {groups!r}, expected a divisor of {shape[1]} channels")
+    for name, p in (("weight", weight), ("bias", bias)):
+        if p is not None and p.array.shape != shape[1:2]:
+            raise ValueError(f"{op}: argument '{name}' has shape {p.array.shape}, expected {shape[1:2]}")
+    cols = math.prod(shape[1:]) // groups
+    y = reshape(layer_norm(reshape(x, shape[0], groups, cols), cols, eps=eps), shape)
+    column = (shape[1], *[1] * (len(shape) - 2))
+    if weight is not None:
+        y = mul(y, reshape(weight, column))
+    return y if bias is None else add(y, reshape(bias, column))
+
+
+def instance_norm(
+    x, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel and sample (Ulyanov et al. 2016).
+
+    Args:
+        x: Tensor of shape (N, C, ...).
+        running_mean, running_var: Tensors of shape (C,): updated with the means over the samples, or used if
+            `use_input_stats` is False. Default: none.
+        weight, bias: Tensors of shape (C,). Default: 1 and 0.
+        use_input_stats: whether mean and variance are those of the input. Default: True.
+        momentum: running = (1 - momentum) running + momentum new. Default: 0.1.
+        eps: added to the variance. Default: 1e-5.
+
+    Returns:
+        Tensor of x's shape.
+
+    Raises:
+        ValueError: a channel of a sample has fewer than 2 values.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.instance_norm(nncore.tensor([[[1.0, 3.0], [6.0, 2.0]]]))
+        tensor([[[-1.0000,  1.0000],
+                 [ 1.0000, -1.0000]]])
+    """
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "instance_norm: argument 'use_input_stats' is False, expected running_mean and running_var"
+            )
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    x = as_float("instance_norm", x)
+    values = math.prod(x.array.shape[2:])
+    if x.array.ndim < 3 or values < 2:
+        raise ValueError(
+            f"instance_norm: argument 'x' has shape {x.array.shape}, expected (N, C, ...) with more than 1 value per channel"
+        )
+    y = _normalised_groups("instance_norm", x, x.array.shape[1], weight, bias, eps)
+    if running_mean is not None and running_var is not None:
+        inner, still = tuple(range(2, x.array.ndim)), x.detach()
+        for running, new in ((running_mean, mean(still, inner)), (running_var, var(still, inner))):
+            kept = KERNELS["mul"](running.array, constant(1 - momentum, running.array.dtype).array)
+            step = KERNELS["mul"](mean(new, 0).array, constant(momentum, running.array.dtype).array)
+            KERNELS["add"](kept, step, out=running.array)
+            running.changed()
+    return y
 
 
 def batch_norm(
@@ -134,4 +267,4 @@ def batch_norm(
     return record(y.transpose(to_second), (x, weight, bias), vjp, (x,) if weight is None else (x, weight))
 
 
-__all__ = ["batch_norm", "layer_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"]

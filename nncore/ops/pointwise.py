@@ -50,8 +50,12 @@ erf = _unary("erf", ("[0.0]", "tensor([0.])"))
 exp = _unary("exp", ("[0.0, 1.0]", "tensor([1.0000, 2.7183])"))
 expm1 = _unary("expm1", ("[0.0]", "tensor([0.])"))
 floor = _unary("floor", ("[-1.5, 1.2]", "tensor([-2.,  1.])"))
+hardsigmoid = _unary("hardsigmoid", ("[-4.0, 0.0, 4.0]", "tensor([0.0000, 0.5000, 1.0000])"))
+hardswish = _unary("hardswish", ("[-4.0, 0.0, 4.0]", "tensor([0., 0., 4.])"))
 log = _unary("log", ("[1.0]", "tensor([0.])"))
 log1p = _unary("log1p", ("[0.0]", "tensor([0.])"))
+logsigmoid = _unary("logsigmoid", ("[0.0]", "tensor([-0.6931])"))
+mish = _unary("mish", ("[0.0, 1.0]", "tensor([0.0000, 0.8651])"))
 neg = _unary("neg", ("[1.0, -2.0]", "tensor([-1.,  2.])"))
 reciprocal = _unary("reciprocal", ("[2.0]", "tensor([0.5000])"))
 relu = _unary("relu", ("[-1.0, 2.0]", "tensor([0., 2.])"))
@@ -61,6 +65,7 @@ sigmoid = _unary("sigmoid", ("[0.0]", "tensor([0.5000])"))
 sign = _unary("sign", ("[-3.0, 0.0]", "tensor([-1.,  0.])"))
 silu = _unary("silu", ("[0.0]", "tensor([0.])"))
 sin = _unary("sin", ("[0.0]", "tensor([0.])"))
+softsign = _unary("softsign", ("[-1.0, 3.0]", "tensor([-0.5000,  0.7500])"))
 sqrt = _unary("sqrt", ("[4.0]", "tensor([2.])"))
 square = _unary("square", ("[3.0]", "tensor([9.])"))
 tanh = _unary("tanh", ("[0.0]", "tensor([0.])"))
@@ -68,6 +73,26 @@ tanh = _unary("tanh", ("[0.0]", "tensor([0.])"))
 _clamp, _elu, _leaky_relu = _pointwise("clamp"), _pointwise("elu"), _pointwise("leaky_relu")
 _gelu, _gelu_tanh = _pointwise("gelu"), _pointwise("gelu_tanh")
 _pow_scalar, _softplus = _pointwise("pow_scalar"), _pointwise("softplus")
+
+
+def celu(x, alpha=1.0):
+    """y = x if x > 0 else alpha * (exp(x / alpha) - 1), elementwise (Barron 2017).
+
+    Args:
+        x: Tensor of any shape.
+        alpha: value that -y approaches for very negative x, not 0. Default: 1.
+
+    Returns:
+        Tensor of the same shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.celu(nncore.tensor([-1.0, 2.0]), 2.0)
+        tensor([-0.7869,  2.0000])
+    """
+    if alpha == 0:
+        raise ValueError("celu: argument 'alpha' is 0, expected a number other than 0")
+    return _elu(x, alpha, 1.0, 1 / alpha)
 
 
 def clamp(x, min=None, max=None):
@@ -106,7 +131,7 @@ def elu(x, alpha=1.0):
         >>> nncore.elu(nncore.tensor([-1.0, 2.0]))
         tensor([-0.6321,  2.0000])
     """
-    return _elu(x, alpha)
+    return _elu(x, alpha, 1.0, 1.0)
 
 
 def gelu(x, approximate="none"):
@@ -152,6 +177,23 @@ def pow_scalar(x, exponent):
     return _pow_scalar(x, exponent)
 
 
+def selu(x):
+    """y = 1.0507 x if x > 0 else 1.7581 (exp(x) - 1), elementwise (Klambauer et al. 2017).
+
+    Args:
+        x: Tensor of any shape.
+
+    Returns:
+        Tensor of the same shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.selu(nncore.tensor([-1.0, 2.0]))
+        tensor([-1.1113,  2.1014])
+    """
+    return _elu(x, 1.6732632423543772848, 1.0507009873554804934, 1.0)
+
+
 def softplus(x, beta=1.0, threshold=20.0):
     """y = log(1 + exp(beta x)) / beta, elementwise, and x itself where beta x > threshold.
 
@@ -176,6 +218,7 @@ def softplus(x, beta=1.0, threshold=20.0):
 __all__ = [
     "abs",
     "ceil",
+    "celu",
     "clamp",
     "cos",
     "elu",
@@ -184,19 +227,25 @@ __all__ = [
     "expm1",
     "floor",
     "gelu",
+    "hardsigmoid",
+    "hardswish",
     "leaky_relu",
     "log",
     "log1p",
+    "logsigmoid",
+    "mish",
     "neg",
     "reciprocal",
     "relu",
     "round",
     "rsqrt",
+    "selu",
     "sigmoid",
     "sign",
     "silu",
     "sin",
     "softplus",
+    "softsign",
     "sqrt",
     "square",
     "tanh",

@@ -6,8 +6,10 @@ from nncore import random as rng
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
+from nncore.ops.broadcast import gt, mul, where
 from nncore.ops.convert import INT64, as_float, default_dtype
 from nncore.ops.create import shape_of
+from nncore.ops.dims import filled
 
 _uniform, _normal, _permutation, _dropout = (
     KERNELS[name] for name in ("random_uniform", "random_normal", "random_permutation", "dropout")
@@ -129,16 +131,18 @@ def randperm(n, generator=None):
     return wrap_array(permutation(int(n), generator))
 
 
-def dropout(x, p=0.5, training=True, generator=None):
+def dropout(x, p=0.5, training=True, generator=None, scale="train"):
     """x / (1 - p) with probability 1 - p, else 0 (Srivastava et al. 2014); x itself when not training.
 
-    No mask is kept: the backward pass draws the same numbers again.
+    No mask is kept: the backward pass draws the same numbers again. With scale="test" the factor stands where it stood in
+    the first paper (Hinton et al. 2012): x or 0 when training, x (1 - p) when not, so that the means agree.
 
     Args:
         x: Tensor.
         p: probability of 0. Default: 0.5.
         training: Default: True.
         generator: Generator. Default: the one that manual_seed seeds.
+        scale: "train" or "test", when the outputs are scaled. Default: "train".
 
     Returns:
         Tensor of the same shape.
@@ -153,9 +157,15 @@ def dropout(x, p=0.5, training=True, generator=None):
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: argument 'p' is {p}, expected 0 <= p <= 1")
+    if scale not in ("train", "test"):
+        raise ValueError(f"dropout: argument 'scale' is {scale!r}, expected 'train' or 'test'")
     x = as_float("dropout", x)
+    if scale == "test" and not training:
+        return mul(x, 1 - p)
     if not training or p == 0:
         return x
+    if scale == "test":
+        return where(gt(_kept(x.array.shape, x.array.dtype, p, generator), 0), x, 0.0)
     array = x.array if x.array.flags.c_contiguous else KERNELS["copy"](x.array)  # the draw goes by row-major position
     seed, offset = _position(generator, array.size)
 
@@ -165,4 +175,40 @@ def dropout(x, p=0.5, training=True, generator=None):
     return record(_dropout(array, p, seed, offset), (x,), vjp)
 
 
-__all__ = ["dropout", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"]
+def _kept(shape, dtype, p, generator):
+    """1 / (1 - p) with probability 1 - p, else 0."""
+    return dropout(wrap_array(filled(np.empty(shape, dtype), 1)), p, True, generator)
+
+
+def dropout_channels(x, p=0.5, training=True, generator=None):
+    """dropout of whole channels: one draw for each sample and channel (Tompson et al. 2015).
+
+    Args:
+        x: Tensor of shape (N, C, ...).
+        p: probability of 0. Default: 0.5.
+        training: Default: True.
+        generator: Generator. Default: the one that manual_seed seeds.
+
+    Returns:
+        Tensor of the same shape.
+
+    Raises:
+        ValueError: p is not between 0 and 1.
+
+    Example:
+        >>> import nncore
+        >>> nncore.nn.functional.dropout2d(nncore.ones(1, 2, 1, 3), p=1.0).tolist()
+        [[[[0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]]]]
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout_channels: argument 'p' is {p}, expected 0 <= p <= 1")
+    x = as_float("dropout_channels", x)
+    if x.array.ndim < 2:
+        raise ValueError(f"dropout_channels: argument 'x' has shape {x.array.shape}, expected (N, C, ...)")
+    if not training or p == 0:
+        return x
+    kept = _kept((*x.array.shape[:2], *[1] * (x.array.ndim - 2)), x.array.dtype, p, generator)
+    return where(gt(kept, 0), mul(x, kept), 0.0)
+
+
+__all__ = ["dropout", "dropout_channels", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"]

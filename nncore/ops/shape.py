@@ -9,10 +9,9 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, constant, result_dtype
-from nncore.ops.dims import contiguous_array, normalize_dims, repeated, sum_to
+from nncore.ops.dims import contiguous_array, empty_in_order_of, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import index, view_of
 
-_FEW = 1 << 14  # elements: below, one more call costs more than writing them twice
 _copy, _put_along = KERNELS["copy"], KERNELS["put_along"]
 
 
@@ -167,8 +166,12 @@ def squeeze(x, dim=None):
         (3,)
     """
     x = as_tensor(x)
-    dims = normalize_dims("squeeze", dim, x.array.ndim)
-    return reshape(x, tuple(n for d, n in enumerate(x.array.shape) if not (n == 1 and d in dims)))
+    dims = tuple(d for d in normalize_dims("squeeze", dim, x.array.ndim) if x.array.shape[d] == 1)
+
+    def vjp(needs, dy):
+        return np.expand_dims(dy, dims)
+
+    return view_of(x, x.array.squeeze(dims), vjp, "squeeze")
 
 
 def unsqueeze(x, dim):
@@ -181,7 +184,11 @@ def unsqueeze(x, dim):
     """
     x = as_tensor(x)
     (d,) = normalize_dims("unsqueeze", dim, x.array.ndim + 1)
-    return reshape(x, x.array.shape[:d] + (1,) + x.array.shape[d:])
+
+    def vjp(needs, dy):
+        return dy.squeeze(d)
+
+    return view_of(x, np.expand_dims(x.array, d), vjp, "unsqueeze")
 
 
 def expand(x, *sizes):
@@ -272,8 +279,7 @@ def cat(tensors, dim=0):
     ends = np.cumsum([t.array.shape[d] for t in tensors]).tolist()
     starts = [0, *ends[:-1]]
     shape = first.shape[:d] + (ends[-1],) + first.shape[d + 1 :]
-    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])  # channels-last stays channels-last
-    y = np.empty([shape[axis] for axis in order], dtype.array.dtype).transpose(np.argsort(order))
+    y = empty_in_order_of(first, shape, dtype.array.dtype)
     before = (slice(None),) * d
     for t, start, end in zip(tensors, starts, ends):
         _copy(t.array, out=y[before + (slice(start, end),)])
@@ -361,42 +367,11 @@ def flip(x, dims):
     """
     x = as_tensor(x)
     dims = normalize_dims("flip", dims, x.array.ndim)
-    return index(x, tuple(slice(None, None, -1 if d in dims else 1) for d in range(x.array.ndim)))
-
-
-def pad(x, pad, mode="constant", value=0.0):
-    """Surround with a constant: pad = (left, right) of the last dimension, then of the one before, ...
-
-    Example:
-        >>> import nncore
-        >>> nncore.pad(nncore.ones(2), (1, 2))
-        tensor([0., 1., 1., 0., 0.])
-    """
-    x = as_tensor(x)
-    if mode != "constant":
-        raise ValueError(f"pad: argument 'mode' is {mode!r}, expected 'constant'")
-    if len(pad) % 2 or len(pad) > 2 * x.array.ndim or any(n < 0 for n in pad):
-        raise ValueError(
-            f"pad: argument 'pad' is {tuple(pad)}, expected pairs of sizes for at most {x.array.ndim} dimensions"
-        )
-    widths = [(0, 0)] * (x.array.ndim - len(pad) // 2) + [tuple(pad[i : i + 2]) for i in range(len(pad) - 2, -1, -2)]
-    shape = tuple(n + before + after for n, (before, after) in zip(x.array.shape, widths))
-    inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.array.shape, widths))
-    y, fill = np.empty(shape, x.array.dtype), constant(value, x.array.dtype).array
-    if y.size <= _FEW:
-        _copy(repeated(fill, shape), out=y)
-    else:  # the frame alone: two slabs for each dimension
-        for d, (before, after) in enumerate(widths):
-            for slab in (slice(0, before), slice(shape[d] - after, shape[d])):
-                side = y[inside[:d] + (slab,)]
-                if side.size:
-                    _copy(repeated(fill, side.shape), out=side)
-    _copy(x.array, out=y[inside])
 
     def vjp(needs, dy):
-        return dy[inside]
+        return np.flip(dy, dims)
 
-    return record(y, (x,), vjp)
+    return view_of(x, np.flip(x.array, dims), vjp, "flip")
 
 
 def tril(x, diagonal=0):
@@ -456,7 +431,6 @@ __all__ = [
     "flip",
     "movedim",
     "one_hot",
-    "pad",
     "permute",
     "reshape",
     "split",
