@@ -106,7 +106,7 @@ class Layer(KerasWeights, Module):
     Reference: Keras, `keras.layers.Layer`.
     """
 
-    # (attribute, order in which Keras has its axes), in Keras's order of weights
+    # (attribute, order in which Keras has its axes, or a function to a view like Keras's), in Keras's order of weights
     keras_axes: tuple | None = None
     _takes_training = False
 
@@ -328,6 +328,9 @@ def _keras_weights(module):
 
 
 def _in_axes(array, axes):
+    """The array with its axes in Keras's order; or whatever view a function makes of it."""
+    if callable(axes):
+        return axes(array)
     return array if axes is None else array.transpose(axes)
 
 
@@ -339,11 +342,12 @@ def check_positive(op, **sizes):
             raise ValueError(f"{op}: argument {name!r} is {size!r}, expected an int > 0")
 
 
-def pair(op, name, value):
-    """Two positive integers from one or two."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(values) != 2:
-        raise ValueError(f"{op}: argument {name!r} is {value!r}, expected one or two integers")
+def sizes(op, name, value, count):
+    """`count` positive integers, from as many or from one."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
+    if len(values) != count:
+        expected = "an integer" if count == 1 else "one or two integers"
+        raise ValueError(f"{op}: argument {name!r} is {value!r}, expected {expected}")
     check_positive(op, **{name: values})
     return values
 

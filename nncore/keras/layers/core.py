@@ -1,8 +1,9 @@
-"""Dense and Embedding, and the layers without weights of their own: Activation, Dropout, ReLU and their like."""
+"""Dense and Embedding, the layers they share their parts with, and Identity."""
 
 import numpy as np
 
 from ... import ops
+from ..._tensor import Tensor
 from .. import activations, constraints, initializers, regularizers
 from .base import Layer, check_positive, in_dtype_of
 
@@ -23,6 +24,7 @@ class Activated(Layer):
         bias_regularizer,
         kernel_constraint=None,
         bias_constraint=None,
+        fuse=True,
     ):
         function = activations.get(activation)
         self.activation = activations.serialize(activation)
@@ -33,7 +35,7 @@ class Activated(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
-        self.fused_activation = FUSED.get(function)
+        self.fused_activation = FUSED.get(function) if fuse else None
         # A list hides a Module from the tree if `activation` has put it there already.
         self._afterwards = [function if self.fused_activation is None else activations.linear]
 
@@ -41,14 +43,17 @@ class Activated(Layer):
     def _kernel_axes(self):
         return dict(self.keras_axes)["weight"]
 
-    def _make_weights(self, shape):
-        """`weight` and `bias` for a kernel of the given shape in Keras's layout."""
+    def _make_weights(self, shape, units):
+        """`weight` for a kernel of the given shape in Keras's layout, and `bias` of so many units."""
         kernel = self.kernel_initializer(shape, self.dtype)
         to_torch = np.argsort(self._kernel_axes)
         options = {"regularizer": self.kernel_regularizer, "constraint": self.kernel_constraint}
         self.weight = self._weight(kernel.permute(*to_torch), axes=self._kernel_axes, **options)
+        self._make_bias(units)
+
+    def _make_bias(self, units):
         if self.use_bias:
-            values = self.bias_initializer((shape[-1],), self.dtype)
+            values = self.bias_initializer((units,), self.dtype)
             self.bias = self._weight(values, regularizer=self.bias_regularizer, constraint=self.bias_constraint)
         else:
             self.register_parameter("bias", None)
@@ -59,7 +64,8 @@ class Activated(Layer):
     @property
     def kernel(self):
         """The weight in Keras's layout; shares the memory."""
-        return self.weight.detach().permute(*self._kernel_axes)
+        axes = self._kernel_axes
+        return Tensor(axes(self.weight.array)) if callable(axes) else self.weight.detach().permute(*axes)
 
 
 class Dense(Activated):
@@ -73,11 +79,12 @@ class Dense(Activated):
         bias_initializer: default `"zeros"`.
         kernel_regularizer, bias_regularizer: penalties added to the loss. Default None.
         kernel_constraint, bias_constraint: what they are held to after every step. Default None.
+        bias_mode: `"unit"` (the default), or `"layer"` for one bias that all units share.
         **common: see `Layer`.
 
     Attributes:
         weight: (units, in), as in `nn.Linear`; in Keras's layout it is `kernel`, (in, units).
-        bias: (units,).
+        bias: (units,), or (1,) with bias_mode "layer".
 
     Shapes: (batch, ..., in) -> (batch, ..., units).
 
@@ -86,7 +93,7 @@ class Dense(Activated):
         >>> Dense(3, activation="relu")(nncore.ones(5, 2)).shape
         (5, 3)
 
-    Reference: Keras, `keras.layers.Dense`.
+    Reference: Keras, `keras.layers.Dense`, but for `bias_mode`.
     """
 
     keras_axes = (("weight", (1, 0)), ("bias", None))
@@ -103,11 +110,15 @@ class Dense(Activated):
         bias_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
+        bias_mode="unit",
         **common,
     ):
         super().__init__(**common)
         check_positive("Dense", units=units)
+        if bias_mode not in ("unit", "layer"):
+            raise ValueError(f"Dense: argument 'bias_mode' is {bias_mode!r}, expected 'unit' or 'layer'")
         self.units = units
+        self.bias_mode = bias_mode
         self._init_activated(
             activation,
             use_bias,
@@ -127,12 +138,13 @@ class Dense(Activated):
                 f"Dense: argument 'x' has {len(input_shape)} axis, expected at least 2, the batch axis first"
             )
         self.in_features, self.out_features = input_shape[-1], self.units
-        self._make_weights((input_shape[-1], self.units))
+        self._make_weights((input_shape[-1], self.units), self.units if self.bias_mode == "unit" else 1)
 
     def call(self, x):
         """(batch, ..., in) -> (batch, ..., units)."""
         x = in_dtype_of(x, self.weight)
-        return self._activate(ops.linear(x, self.weight, self.bias, activation=self.fused_activation))
+        bias = self.bias if self.bias is None or self.bias_mode == "unit" else self.bias.expand(self.units)
+        return self._activate(ops.linear(x, self.weight, bias, activation=self.fused_activation))
 
 
 class Embedding(Layer):
@@ -186,165 +198,6 @@ class Embedding(Layer):
     def call(self, x):
         """Indices (batch, ...) -> (batch, ..., output_dim)."""
         return ops.embedding(x.to(np.int64), self.weight)
-
-
-class Activation(Layer):
-    """y = activation(x).
-
-    Args:
-        activation: a name or a function.
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> Activation("relu")(nncore.tensor([[-1.0, 1.0]]))
-        tensor([[0., 1.]])
-
-    Reference: Keras, `keras.layers.Activation`.
-    """
-
-    shown = ("activation",)
-
-    def __init__(self, activation, **common):
-        super().__init__(**common)
-        self.activation = activations.serialize(activation)
-        self._function = [activations.get(activation)]
-
-    def call(self, x):
-        """Any shape -> the same shape."""
-        return self._function[0](x)
-
-
-class ReLU(Layer):
-    """y = max(x, 0); see `nncore.keras.activations.relu` for the arguments.
-
-    Args:
-        max_value: default None.
-        negative_slope: default 0.0.
-        threshold: default 0.0.
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> ReLU()(nncore.tensor([[-1.0, 1.0]]))
-        tensor([[0., 1.]])
-
-    Reference: Keras, `keras.layers.ReLU`.
-    """
-
-    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **common):
-        super().__init__(**common)
-        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
-
-    def call(self, x):
-        """Any shape -> the same shape."""
-        return activations.relu(x, self.negative_slope, self.max_value, self.threshold)
-
-
-class LeakyReLU(Layer):
-    """y = x if x > 0 else negative_slope * x.
-
-    Args:
-        negative_slope: default 0.3.
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> LeakyReLU(0.5)(nncore.tensor([[-1.0, 1.0]]))
-        tensor([[-0.5000,  1.0000]])
-
-    Reference: Keras, `keras.layers.LeakyReLU`.
-    """
-
-    shown = ("negative_slope",)
-
-    def __init__(self, negative_slope=0.3, **common):
-        super().__init__(**common)
-        self.negative_slope = negative_slope
-
-    def call(self, x):
-        """Any shape -> the same shape."""
-        return ops.leaky_relu(x, self.negative_slope)
-
-
-class ELU(Layer):
-    """y = x if x > 0 else alpha (exp(x) - 1).
-
-    Args:
-        alpha: default 1.0.
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> ELU()(nncore.tensor([[0.0, 1.0]]))
-        tensor([[0., 1.]])
-
-    Reference: Keras, `keras.layers.ELU`.
-    """
-
-    shown = ("alpha",)
-
-    def __init__(self, alpha=1.0, **common):
-        super().__init__(**common)
-        self.alpha = alpha
-
-    def call(self, x):
-        """Any shape -> the same shape."""
-        return ops.elu(x, self.alpha)
-
-
-class Softmax(Layer):
-    """y = exp(x) / sum(exp(x)) along an axis.
-
-    Args:
-        axis: default -1.
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> Softmax()(nncore.zeros(1, 2))
-        tensor([[0.5000, 0.5000]])
-
-    Reference: Keras, `keras.layers.Softmax`.
-    """
-
-    shown = ("axis",)
-
-    def __init__(self, axis=-1, **common):
-        super().__init__(**common)
-        self.axis = axis
-
-    def call(self, x):
-        """Any shape -> the same shape."""
-        return activations.softmax(x, self.axis)
-
-
-class Dropout(Layer):
-    """In training: x / (1 - rate) with probability 1 - rate, else 0. Otherwise: x.
-
-    Args:
-        rate: probability of a zero, in [0, 1].
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> Dropout(0.5)(nncore.ones(1, 2), training=False)
-        tensor([[1., 1.]])
-
-    Reference: Keras, `keras.layers.Dropout`; Srivastava et al. 2014.
-    """
-
-    shown = ("rate",)
-
-    def __init__(self, rate, **common):
-        super().__init__(**common)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"Dropout: argument 'rate' is {rate}, expected a number in [0, 1]")
-        self.rate = rate
-
-    def call(self, x):
-        """Any shape -> the same shape."""
-        return ops.dropout(x, self.rate, self.training)
 
 
 class Identity(Layer):

@@ -1,4 +1,4 @@
-"""Batch and layer normalization with Keras's conventions."""
+"""Batch, layer, group and RMS normalization, and that of data, with Keras's conventions."""
 
 import numpy as np
 
@@ -97,6 +97,15 @@ class BatchNormalization(Layer):
         return y if axis == 1 else y.movedim(1, axis)
 
 
+def _last_axes(op, axis, input_shape):
+    """Sizes of the axes meant, which are the last ones."""
+    rank = len(input_shape)
+    axes = sorted(a % rank for a in ((axis,) if isinstance(axis, int) else axis))
+    if not axes or axes != list(range(rank - len(axes), rank)) or axes[0] == 0:
+        raise ValueError(f"{op}: argument 'axis' is {axis}, expected the last of {rank} axes")
+    return tuple(input_shape[a] for a in axes)
+
+
 class LayerNormalization(Layer):
     """y = (x - mean) / sqrt(var + epsilon) * gamma + beta over the last axis (or axes) of each sample.
 
@@ -148,11 +157,7 @@ class LayerNormalization(Layer):
 
     def build(self, input_shape):
         """Make gamma and beta."""
-        rank = len(input_shape)
-        axes = sorted(axis % rank for axis in ((self.axis,) if isinstance(self.axis, int) else self.axis))
-        if axes != list(range(rank - len(axes), rank)) or axes[0] == 0:
-            raise ValueError(f"LayerNormalization: argument 'axis' is {self.axis}, expected the last of {rank} axes")
-        self.normalized_shape = tuple(input_shape[axis] for axis in axes)
+        self.normalized_shape = _last_axes("LayerNormalization", self.axis, input_shape)
         gamma = self.gamma_initializer(self.normalized_shape, self.dtype)
         beta = self.beta_initializer(self.normalized_shape, self.dtype)
         self.register_parameter("weight", self._weight(gamma, True, self.gamma_regularizer) if self.scale else None)
@@ -163,6 +168,122 @@ class LayerNormalization(Layer):
         if self.weight is not None:
             x = in_dtype_of(x, self.weight)
         return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.epsilon)
+
+
+class GroupNormalization(Layer):
+    """y = (x - mean) / sqrt(var + epsilon) * gamma + beta over the channels of a group and all pixels, per sample.
+
+    Args:
+        groups: number of groups, a divisor of the channels; -1 for as many groups as channels. Default 32.
+        axis: of the channels. Default -1.
+        epsilon: default 1e-3.
+        center, scale: whether there is a beta, a gamma. Default True.
+        beta_initializer, gamma_initializer: default zeros and ones.
+        beta_regularizer, gamma_regularizer: penalties added to the loss. Default None.
+        **common: see `Layer`.
+
+    Attributes:
+        weight, bias: gamma and beta, (channels,).
+
+    Shapes: (batch, ..., channels) -> the same.
+
+    Example:
+        >>> import nncore
+        >>> GroupNormalization(2)(nncore.tensor([[1.0, 3.0, 5.0, 7.0]])).detach().round()
+        tensor([[-1.,  1., -1.,  1.]])
+
+    Reference: Keras, `keras.layers.GroupNormalization`; Wu & He 2018.
+    """
+
+    keras_axes = (("weight", None), ("bias", None))
+    shown = ("groups", "axis", "epsilon")
+
+    def __init__(
+        self,
+        groups=32,
+        axis=-1,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        **common,
+    ):
+        super().__init__(**common)
+        self.groups, self.axis, self.epsilon = groups, axis, epsilon
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self._build_if_shape_is_known()
+
+    def build(self, input_shape):
+        """Make gamma and beta."""
+        rank = len(input_shape)
+        if rank < 2 or not (-rank < self.axis < 0 or 0 < self.axis < rank):
+            raise ValueError(
+                f"GroupNormalization: argument 'axis' is {self.axis}, but 'x' has {rank} axes, the batch axis first"
+            )
+        channels = input_shape[self.axis]
+        groups = channels if self.groups == -1 else self.groups
+        if groups < 1 or channels % groups:
+            raise ValueError(
+                f"GroupNormalization: argument 'groups' is {self.groups}, expected a divisor of {channels} channels"
+            )
+        gamma, beta = self.gamma_initializer((channels,), self.dtype), self.beta_initializer((channels,), self.dtype)
+        self.register_parameter("weight", self._weight(gamma, True, self.gamma_regularizer) if self.scale else None)
+        self.register_parameter("bias", self._weight(beta, True, self.beta_regularizer) if self.center else None)
+
+    def call(self, x):
+        """(batch, ..., channels) -> the same shape."""
+        if self.weight is not None:
+            x = in_dtype_of(x, self.weight)
+        axis = self.axis % x.ndim
+        groups = x.shape[axis] if self.groups == -1 else self.groups
+        return ops.group_norm(x.movedim(axis, 1), groups, self.weight, self.bias, self.epsilon).movedim(1, axis)
+
+
+class RMSNormalization(Layer):
+    """y = x / sqrt(mean(x^2) + epsilon) * scale over the last axis (or axes) of each sample.
+
+    Args:
+        axis: the last axis or the last axes, as one integer or several. Default -1.
+        epsilon: default 1e-6.
+        **common: see `Layer`.
+
+    Attributes:
+        weight: the scale, of the shape of the axes.
+
+    Shapes: (batch, ..., n) -> the same.
+
+    Example:
+        >>> import nncore
+        >>> RMSNormalization()(nncore.tensor([[3.0, 4.0, 0.0, 0.0]])).detach()
+        tensor([[1.2000, 1.6000, 0.0000, 0.0000]])
+
+    Reference: Keras, `keras.layers.RMSNormalization`; Zhang & Sennrich 2019.
+    """
+
+    keras_axes = (("weight", None),)
+    shown = ("axis", "epsilon")
+
+    def __init__(self, axis=-1, epsilon=1e-6, **common):
+        super().__init__(**common)
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.epsilon = epsilon
+        self._build_if_shape_is_known()
+
+    def build(self, input_shape):
+        """Make the scale."""
+        self.normalized_shape = _last_axes("RMSNormalization", self.axis, input_shape)
+        self.weight = self._weight(initializers.get("ones")(self.normalized_shape, self.dtype))
+
+    def call(self, x):
+        """(batch, ..., n) -> the same shape."""
+        return ops.rms_norm(in_dtype_of(x, self.weight), self.normalized_shape, self.weight, self.epsilon)
 
 
 class Normalization(Layer):

@@ -1,8 +1,7 @@
-"""Layers that change shapes, and those that join several inputs."""
+"""Layers that change shapes."""
 
 import math
 
-from ... import ops
 from .base import Layer
 
 
@@ -89,51 +88,3 @@ class Permute(Layer):
     def call(self, x):
         """(batch, ...) -> (batch, ...)."""
         return x.permute(0, *self.dims)
-
-
-class Add(Layer):
-    """The sum of several inputs, given as a list.
-
-    Args:
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> Add()([nncore.ones(1, 2), nncore.ones(1, 2)])
-        tensor([[2., 2.]])
-
-    Reference: Keras, `keras.layers.Add`.
-    """
-
-    def call(self, inputs):
-        """Tensors of one shape -> the same shape."""
-        total = inputs[0]
-        for x in inputs[1:]:
-            total = total + x
-        return total
-
-
-class Concatenate(Layer):
-    """Several inputs, given as a list, one after the other.
-
-    Args:
-        axis: default -1.
-        **common: see `Layer`.
-
-    Example:
-        >>> import nncore
-        >>> Concatenate()([nncore.ones(1, 2), nncore.ones(1, 3)]).shape
-        (1, 5)
-
-    Reference: Keras, `keras.layers.Concatenate`.
-    """
-
-    shown = ("axis",)
-
-    def __init__(self, axis=-1, **common):
-        super().__init__(**common)
-        self.axis = axis
-
-    def call(self, inputs):
-        """Tensors that differ in one axis only -> their concatenation."""
-        return ops.cat(inputs, dim=self.axis)
