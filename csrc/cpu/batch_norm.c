@@ -87,7 +87,7 @@ NN_INLINE void normalise(const nn_normalisation *c, const real *x, real *y, int6
 /* y of this rank's rows, `width` columns of `cols`, and what comes after while a block of them is in the cache */
 static void normalise_rows(const nn_normalisation *c, const nn_epilogue *after, const real *x, real *y, int64_t rows,
                            int64_t cols, int64_t width, const nn_team *team, int rank) {
-    const int64_t block = NN_CHUNK / width + 1;
+    const int64_t block = width > 0 ? NN_CHUNK / width + 1 : rows;
     int64_t row, end;
     nn_share(rows, 1, team, rank, &row, &end);
     while (row < end) {
