@@ -52,6 +52,15 @@ def test_exam(tmp_path, capsys):
     assert f"{weights[-1, 0]:10.3f}" in text
 
 
+def test_surfing(tmp_path, capsys):
+    given, learned, mistakes = load("surfing").main(out=tmp_path)
+    assert given.tolist() == learned.tolist() == nncore.datasets.surfing()[1].tolist()
+    assert mistakes[0] > 0
+    assert mistakes[-1] == 0
+    drawn(tmp_path, "surfing.svg")
+    assert "         1               0           1     6   yes" in capsys.readouterr().out
+
+
 def test_xor(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     assert load("xor").main(out=tmp_path) == [2, 4]
@@ -89,7 +98,8 @@ def test_overfitting(tmp_path):
     assert test > 4 * train
     for name in ("L1", "L2", "dropout", "early stopping"):
         assert results[name][1] < test
-    assert results["L1"][2] > 0.8 > results["L2"][2] > 0.1 > results["dropout"][2]
+    assert results["L1"][2] > 0.8
+    assert results["L2"][2] == results["dropout"][2] == 0  # small perhaps, but never exactly 0
     drawn(tmp_path, "overfitting.png")
 
 
