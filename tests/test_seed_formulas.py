@@ -67,17 +67,6 @@ def test_small_rates_are_slow_and_large_ones_overshoot():
             assert w.item() == pytest.approx((1 - 2 * lr) ** n, rel=1e-12, abs=1e-15)
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), [("full", 1), (1, 24), (10, 3)])
-def test_batch_one_sample_and_mini_batch(batch_size, steps):
-    x = np.arange(24, dtype=np.float32)[:, None]
-    model = nncore.Model(nn.Linear(1, 1))
-    model.compile(optim.SGD(model.parameters(), lr=1e-4), "mse")
-    seen = []
-    count = nncore.training.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
-    model.fit(x, x, batch_size=batch_size, epochs=1, callbacks=[count], verbose=0)
-    assert len(seen) == steps
-
-
 def test_momentum_rolls_out_of_a_local_minimum():
     def valleys(w):
         return 0.1 * (w * w).sum() - 0.2 * (3 * w).cos().sum()
@@ -115,20 +104,6 @@ def test_momentum_and_adam_follow_the_formulas():
         (ours**2).backward()
         optimizer.step()
         assert ours.item() == pytest.approx(theta, rel=1e-13)
-
-
-def test_two_ways_to_write_l2():
-    """Keras adds lambda w squared, with slope 2 lambda w; PyTorch's weight_decay is the slope."""
-    values = [3.0, -4.0]
-    w = double(values, requires_grad=True)
-    penalty = nncore.keras.regularizers.L2(0.1)(w)
-    penalty.backward()
-    assert penalty.item() == pytest.approx(0.1 * 25, rel=1e-15)
-    np.testing.assert_allclose(w.grad.numpy(), 2 * 0.1 * np.array(values), rtol=1e-15)
-    by_decay = nn.Parameter(double(values))
-    by_decay.grad = nncore.zeros(2, dtype=nncore.float64)
-    optim.SGD([by_decay], lr=0.5, weight_decay=0.2).step()
-    np.testing.assert_allclose(by_decay.detach().numpy(), np.array(values) - 0.5 * w.grad.numpy(), rtol=1e-15)
 
 
 # ---- backpropagation ----
