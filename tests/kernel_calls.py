@@ -27,6 +27,14 @@ def convolution(case):
     return window(*case[:4], (case.KH, case.KW), case.stride, case.padding, case.dilation, **more)
 
 
+def transposed(case):
+    """The sizes of the way back: from the outputs of a convolution to its image, what the stride left over behind."""
+    setting, (OH, OW) = convolution(case), case.output
+    rest = [(n + 2 * p - d * (k - 1) - 1) % s for n, k, s, p, d in zip(case[2:4], case[5:7], *case[7:10])]
+    behind = dict(zip(("output_padding_h", "output_padding_w"), rest))
+    return {**setting, "H": OH, "W": OW, "OH": case.H, "OW": case.W, **behind}
+
+
 def pooling(N, C, H, W, kernel, **options):
     return window(N, C, H, W, kernel, kernel_h=kernel[0], kernel_w=kernel[1], positions=math.prod(kernel), **options)
 
@@ -96,6 +104,8 @@ def settings(kernel):
     """The rows of SETTINGS for a kernel, with the scalars; one without sizes for the optimizers."""
     needed = {name for *_, shape in kernel.fields for name in shape.replace("...", "").split(", ") if name}
     needed |= {name for name, kind, *_ in kernel.fields if kind in ("real", "int", "count")}
+    if kernel.__name__ == "conv_transpose2d_forward":
+        return [{**SCALARS, **transposed(case)} for case in test_conv2d.CASES.values()]
     return [{**SCALARS, **row} for row in (SETTINGS if needed - SCALARS.keys() else [{}]) if needed <= {*SCALARS, *row}]
 
 
@@ -159,7 +169,7 @@ def draw(kernel, setting, dtype, variant):
     values = {}
     for field in fields:
         argument, kind, direction, *_ = field
-        if kind == "size" or direction == "out":
+        if kind in ("size", "fused") or direction == "out":
             continue
         if argument in absent:
             values[argument] = None

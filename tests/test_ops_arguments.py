@@ -39,7 +39,7 @@ def valid_arguments(kernel, dtype=np.float32):
         sizes = POOLED
     rng = np.random.default_rng(0)
     for field, kind, flow, _, spec in kernel.fields:
-        if kind == "size":
+        if kind in ("size", "fused"):
             continue
         if flow == "out":
             if not any(f[2] in ("in", "inout") for f in kernel.fields):
