@@ -177,6 +177,32 @@ def test_lasso_of_scikit_learn():
     assert 3 <= (reference == 0).sum() <= 7
 
 
+# ---- a penalty that looks at the layout ----
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+def test_orthogonal_regularizer_of_a_kernel(mode):
+    """Rows and columns are those of Keras's kernel, (in, out); the bits in a replay are those of eager."""
+    regularizer = regularizers.OrthogonalRegularizer(0.5, mode)
+    matrix = W if mode == "rows" else W.T
+    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    cosines = np.abs(unit @ unit.T)[~np.eye(len(unit), dtype=bool)]
+    assert regularizer(nncore.tensor(W)).item() == pytest.approx(0.5 * cosines.mean(), rel=1e-5)
+    layer = layers.Dense(4, kernel_regularizer=regularizer, input_shape=(5,))
+    layer.set_weights([W, np.zeros(4)])
+    assert [penalty.item() for penalty in layer.losses] == [pytest.approx(0.5 * cosines.mean(), rel=1e-5)]
+    runs = [
+        fitted(lambda: [layers.Dense(4, kernel_regularizer=regularizer), layers.Dense(2)], e) for e in (True, False)
+    ]
+    assert [w.tobytes() for w in runs[0].get_weights()] == [w.tobytes() for w in runs[1].get_weights()]
+
+
+def test_orthogonal_regularizer_of_keras():
+    keras = pytest.importorskip("keras")
+    for mode in ("rows", "columns"):
+        expected = float(keras.regularizers.OrthogonalRegularizer(0.5, mode)(keras.ops.convert_to_tensor(W)))
+        found = regularizers.OrthogonalRegularizer(0.5, mode)(nncore.tensor(W)).item()
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
 # ---- one decay, three conventions ----
 def test_conversion_of_l2():
     """L2(l) of Keras, weight_decay = 2 l of torch (coupled), alpha = 2 n l of scikit-learn's alpha / (2 n) |w|^2."""
@@ -219,6 +245,8 @@ def test_conversion_of_l2():
         (lambda: constraints.MaxNorm(-1), "MaxNorm: argument 'max_value' is -1"),
         (lambda: constraints.MinMaxNorm(rate=-1), "MinMaxNorm: argument 'rate' is -1"),
         (lambda: constraints.get("nope"), "constraint: 'nope' is unknown, expected one of max_norm"),
+        (lambda: regularizers.OrthogonalRegularizer(mode="all"), "OrthogonalRegularizer: argument 'mode' is 'all'"),
+        (lambda: regularizers.OrthogonalRegularizer()(W[0]), r"OrthogonalRegularizer: argument 'x' has shape \(4,\)"),
         (lambda: regularizers.L1(-1, proximal=True), "L1: argument 'l1' is -1"),
         (lambda: optim.SGD([{"params": [nn.Parameter(nncore.zeros(1))], "l1": -1}]), "Invalid l1 value: -1"),
     ],

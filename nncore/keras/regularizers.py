@@ -8,6 +8,7 @@ One strength in the conventions that there are, for n samples and a mean loss:
     alpha of scikit-learn's MLPs, alpha / (2 n) sum(w^2)       2 n l2
 """
 
+from .. import ops
 from ..ops.convert import as_tensor
 from .serial import Serializable, resolve
 
@@ -96,14 +97,48 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
+class OrthogonalRegularizer(Regularizer):
+    """factor times the mean of |cos| of the angles between all pairs of rows (or columns) of a matrix: 0 if they are orthogonal.
+
+    Args:
+        factor: default 0.01.
+        mode: `"rows"` (the default) or `"columns"`, of the matrix in Keras's layout, (in, out).
+
+    Example:
+        >>> import nncore
+        >>> OrthogonalRegularizer(1.0)(nncore.tensor([[3.0, 0.0], [1.0, 1.0]])).item()
+        0.7071067690849304
+
+    Reference: Keras, `keras.regularizers.OrthogonalRegularizer`.
+    """
+
+    def __init__(self, factor=0.01, mode="rows"):
+        if not factor >= 0:
+            raise ValueError(f"OrthogonalRegularizer: argument 'factor' is {factor}, expected a number >= 0")
+        if mode not in ("rows", "columns"):
+            raise ValueError(f"OrthogonalRegularizer: argument 'mode' is {mode!r}, expected 'rows' or 'columns'")
+        self.factor, self.mode = factor, mode
+
+    def __call__(self, x):
+        """The penalty of a matrix."""
+        x = as_tensor(x)
+        if x.ndim != 2:
+            raise ValueError(f"OrthogonalRegularizer: argument 'x' has shape {x.shape}, expected a matrix's")
+        x = x if self.mode == "rows" else x.T
+        x = x / x.norm(2, 1, True).clamp(min=1e-7)
+        n = len(x)
+        others = (x @ x.T).abs() * (1.0 - ops.eye(n, dtype=x.dtype))
+        return others.sum() * (self.factor / max(1, n * (n - 1)))
+
+
 def l1_l2(l1=0.01, l2=0.01):
     """`L1L2` with both numbers 0.01 by default."""
     return L1L2(l1, l2)
 
 
-l1, l2 = L1, L2
+l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
 
-REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2}
+REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2, "orthogonal_regularizer": OrthogonalRegularizer}
 
 
 def get(identifier):

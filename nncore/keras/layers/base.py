@@ -129,7 +129,7 @@ class Layer(KerasWeights, Module):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._weights_dtype = None if dtype is None else np.dtype(dtype)
         self._trainable = trainable
-        self._weight_regularizers = []
+        self._weight_regularizers = []  # (regularizer, Parameter, axes in Keras's order or None)
         self._weight_constraints = []  # (constraint, Parameter, axes in Keras's order or None)
         self._added_losses = []
 
@@ -175,7 +175,7 @@ class Layer(KerasWeights, Module):
     def _weight(self, values, trainable=True, regularizer=None, constraint=None, axes=None):
         parameter = nn.Parameter(values, requires_grad=trainable and self._trainable)
         if regularizer is not None:
-            self._weight_regularizers.append((regularizers.get(regularizer), parameter))
+            self._weight_regularizers.append((regularizers.get(regularizer), parameter, axes))
         if constraint is not None:
             self._weight_constraints.append((constraints.get(constraint), parameter, axes))
         return parameter
@@ -227,7 +227,13 @@ class Layer(KerasWeights, Module):
         """What this layer alone adds to the loss: a list of scalar Tensors."""
         if not self._weight_regularizers and not self._added_losses:
             return ()
-        return [regularizer(parameter) for regularizer, parameter in self._weight_regularizers] + self._added_losses
+        penalties = [
+            regularizer(
+                parameter if axes is None or isinstance(regularizer, regularizers.L1L2) else parameter.permute(*axes)
+            )
+            for regularizer, parameter, axes in self._weight_regularizers
+        ]
+        return penalties + self._added_losses
 
     # ---- after a step ----
     def constrain(self, optimizer):
@@ -236,7 +242,7 @@ class Layer(KerasWeights, Module):
         Args:
             optimizer: that has just made a step; its learning rate is the size of a proximal step.
         """
-        for regularizer, parameter in self._weight_regularizers:
+        for regularizer, parameter, _ in self._weight_regularizers:
             if getattr(regularizer, "proximal", False) and parameter.grad is not None:
                 group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
                 soften([parameter.array], group, regularizer.l1)
