@@ -245,3 +245,46 @@ def test_averaged_model_refuses():
         optim.swa_utils.get_ema_avg_fn(2)
     with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
         optim.swa_utils.AveragedModel(nn.Linear(1, 1), device="cuda")
+
+
+# ---- all of it together ----
+TOGETHER = [
+    (lambda: optimizers.Adam(optimizers.schedules.CosineDecay(0.01, 20), clipnorm=1.0), 1),
+    (lambda: optimizers.SGD(0.05, 0.9, weight_decay=0.01, use_ema=True, ema_overwrite_frequency=4), 1),
+    (lambda: optimizers.Nadam(0.01, global_clipnorm=1.0), 3),
+    (lambda: optimizers.Lion(0.001, weight_decay=0.1), 1),
+    (lambda: optimizers.Adagrad(0.05, clipvalue=0.1), 2),
+]
+
+
+@pytest.mark.parametrize(("make", "steps"), TOGETHER)
+def test_the_bits_of_one_thread_in_eager(make, steps):
+    """Layers large enough for a team, with constraints and proximal steps: eager and replay on 1, 2 and 5 threads."""
+    layers, regularizers = nncore.keras.layers, nncore.keras.regularizers
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 30)).astype(np.float32), rng.normal(size=(100, 3)).astype(np.float32)
+
+    def run(threads, eager):
+        nncore.set_num_threads(threads)
+        nncore.manual_seed(0)
+        sparse = {"kernel_regularizer": regularizers.L1(0.01, proximal=True), "kernel_constraint": "max_norm"}
+        model = nncore.keras.models.Sequential(
+            [
+                layers.Input((30,)),
+                layers.Dense(300, activation="relu", **sparse),
+                layers.Dense(300, activation="tanh", kernel_constraint="unit_norm"),
+                layers.Dense(3),
+            ]
+        )
+        model.compile(make(), "mse", run_eagerly=eager, gradient_accumulation_steps=steps)
+        model.fit(x, y, batch_size=32, epochs=3, verbose=0)
+        assert eager or model.replay.reason is None
+        return [weights.tobytes() for weights in model.get_weights()]
+
+    before = nncore.get_num_threads()
+    try:
+        expected = run(1, eager=True)
+        for threads, eager in ((1, False), (2, False), (5, True), (5, False)):
+            assert run(threads, eager) == expected
+    finally:
+        nncore.set_num_threads(before)
