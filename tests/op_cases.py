@@ -436,7 +436,7 @@ case("group_norm", lambda x, w, b: F.group_norm(x, 2, w, b), lambda x, w, b: ref
      (Arg(), WEIGHT, Arg()),
      (((3, 4, 3), (4,), (4,)), ((2, 6, 2, 2), (6,), (6,))),
      lambda n: ((3, 4, n + 1), (4,), (4,)), ((100, 4, 263), (4,), (4,)),
-     ["layer_norm_forward", "mul", "add"], ulp=16, scale=4)
+     ["layer_norm_forward", "layer_norm_backward", "mul", "add", "sum"], ulp=16, scale=4)
 case("batch_norm", lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), reference.batch_norm,
      (Arg(), WEIGHT, Arg()),
      (((5, 3), (3,), (3,)), ((2, 3, 2, 2), (3,), (3,))),

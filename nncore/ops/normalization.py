@@ -6,14 +6,13 @@ import numpy as np
 
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
-from nncore.ops.broadcast import add, mul
 from nncore.ops.convert import as_float, as_tensor, constant
 from nncore.ops.dims import contiguous_array
 from nncore.ops.reduce import mean, var
-from nncore.ops.shape import reshape
 
 _layer_forward, _layer_backward = KERNELS["layer_norm_forward"], KERNELS["layer_norm_backward"]
 _rms_forward, _rms_backward = KERNELS["rms_norm_forward"], KERNELS["rms_norm_backward"]
+_add, _mul, _sum = KERNELS["add"], KERNELS["mul"], KERNELS["sum"]
 _batch_forward, _batch_inference, _batch_backward = (
     KERNELS["batch_norm_forward"],
     KERNELS["batch_norm_inference"],
@@ -140,12 +139,37 @@ def _normalised_groups(op, x, groups, weight, bias, eps):
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p.array.shape != shape[1:2]:
             raise ValueError(f"{op}: argument '{name}' has shape {p.array.shape}, expected {shape[1:2]}")
-    cols = math.prod(shape[1:]) // groups
-    y = reshape(layer_norm(reshape(x, shape[0], groups, cols), cols, eps=eps), shape)
-    column = (shape[1], *[1] * (len(shape) - 2))
+    rows, column = (shape[0], groups, math.prod(shape[1:]) // groups), (shape[1], *[1] * (len(shape) - 2))
+    x_array = contiguous_array(x.array).reshape(rows)
+    xhat, mean_array, rstd = _layer_forward(x_array, None, None, eps)
+    y = xhat = xhat.reshape(shape)
     if weight is not None:
-        y = mul(y, reshape(weight, column))
-    return y if bias is None else add(y, reshape(bias, column))
+        weight_array = weight.array.reshape(column)
+        y = _mul(xhat, weight_array)
+    if bias is not None:
+        y = _add(y, bias.array.reshape(column), out=None if y is xhat else y)
+
+    def vjp(needs, dy):
+        dy = contiguous_array(dy)
+        dx = dweight = None
+        if needs[0]:
+            g = dy if weight is None else _mul(dy, weight_array)
+            dx = _layer_backward(g.reshape(rows), x_array, mean_array, rstd, None, want=(True, False, False))[
+                0
+            ].reshape(shape)
+        if needs[1]:
+            dweight = _per_channel(_mul(dy, xhat))
+        return dx, dweight, _per_channel(dy) if needs[2] else None
+
+    vjp.__qualname__ = op
+    return record(y, (x, weight, bias), vjp, (x,) if weight is None else (x, weight))
+
+
+def _per_channel(array):
+    """Sums over everything but the channels, the second axis: pixels first, then samples."""
+    n, channels = array.shape[:2]
+    pixels = math.prod(array.shape[2:])
+    return _sum(_sum(array.reshape(n * channels, pixels, 1)).reshape(1, n, channels)).reshape(channels)
 
 
 def instance_norm(
