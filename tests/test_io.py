@@ -447,6 +447,12 @@ LAYERS = {
     "PixelShuffle": lambda: nn.PixelShuffle(2),
     "PixelUnshuffle": lambda: nn.PixelUnshuffle(2),
     "RMSNorm": lambda: nn.RMSNorm((2, 3), 1e-4),
+    "GRU": lambda: nn.GRU(3, 4, num_layers=2, dropout=0.1),
+    "GRUCell": lambda: nn.GRUCell(3, 4),
+    "LSTM": lambda: nn.LSTM(3, 4, bias=False, batch_first=True),
+    "LSTMCell": lambda: nn.LSTMCell(3, 4),
+    "RNN": lambda: nn.RNN(3, 4, nonlinearity="relu", bidirectional=True),
+    "RNNCell": lambda: nn.RNNCell(3, 4, nonlinearity="relu"),
     "ReflectionPad1d": lambda: nn.ReflectionPad1d(1),
     "ReflectionPad2d": lambda: nn.ReflectionPad2d((1, 0, 2, 1)),
     "ReplicationPad1d": lambda: nn.ReplicationPad1d(1),
@@ -552,6 +558,9 @@ KERAS_LAYERS = {
     "RMSNormalization": (lambda: layers.RMSNormalization(epsilon=0.1), (4,)),
     "RepeatVector": (lambda: layers.RepeatVector(3), (4,)),
     "Rescaling": (lambda: layers.Rescaling((0.5, 2.0), -1.0), (3, 2)),
+    "GRU": (lambda: layers.GRU(3, reset_after=False), (5, 2)),
+    "LSTM": (lambda: layers.LSTM(3, return_sequences=True, go_backwards=True), (5, 2)),
+    "SimpleRNN": (lambda: layers.SimpleRNN(3, activation="relu"), (5, 2)),
     "SeparableConv2D": (
         lambda: layers.SeparableConv2D(3, 3, 2, "same", depth_multiplier=2, activation="relu"),
         (6, 6, 2),
@@ -591,8 +600,8 @@ KERAS_LAYERS = {
 def test_every_keras_layer_has_a_case_here():
     kinds = {getattr(layers, name) for name in layers.__all__}
     modules = {kind.__name__ for kind in kinds if issubclass(kind, nn.Module)}
-    # a file holds no function; a layer in a layer is in test_keras_layers.py
-    assert modules - {"Layer", "Lambda", "TimeDistributed"} == KERAS_LAYERS.keys()
+    # a file holds no function; layers in layers are in test_keras_layers.py and test_recurrent.py
+    assert modules - {"Layer", "Lambda", "Bidirectional", "TimeDistributed"} == KERAS_LAYERS.keys()
 
 
 @pytest.mark.parametrize("name", KERAS_LAYERS)
