@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(m.name for m in pkgutil.walk_packages(nncore.__path__, "nncore.") if not m.name.endswith("__main__"))
-NEEDS_MATPLOTLIB = re.compile(r"\bviz\.|matplotlib|\.plot\(")
+NEEDS_MATPLOTLIB = re.compile(r"\bviz\.plot_|matplotlib|\.plot\(")
 
 
 @pytest.fixture(autouse=True)
