@@ -70,7 +70,7 @@ AXES = {
 }
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _matrices(mode, size, wanted, scales, align_corners, dtype):
     """(the matrix from images of `size` to images of the wanted size, its transpose)."""
     axes = [AXES[mode](*numbers, align_corners) for numbers in zip(size, wanted, scales)]
