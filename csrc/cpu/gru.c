@@ -23,45 +23,46 @@ static layout layout_of(int64_t H, int64_t reset_after, int64_t update_first) {
 }
 
 typedef struct {
+    layout l;
     real *gates, *q, *y, *h_next;
     const real *bias, *h;
 } gru_row;
 
 /* r and z; otherwise than with reset_after q = r h. */
-static void reset_and_update(const layout *l, const gru_row *p) {
-    for (int64_t j = 0; j < l->H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, l->H), at_r = j + l->reset, at_z = j + l->update;
-        const vec r = nnv_sigmoid(row_load(p->gates + at_r, n) + nn_load_or_zero(p->bias, at_r, n));
-        const vec z = nnv_sigmoid(row_load(p->gates + at_z, n) + nn_load_or_zero(p->bias, at_z, n));
-        row_store(p->gates + at_r, r, n);
-        row_store(p->gates + at_z, z, n);
-        if (!l->reset_after) row_store(p->q + j, r * row_load(p->h + j, n), n);
-    }
+NN_INLINE void gate_cells(const void *row, int64_t j, const int64_t n) {
+    const gru_row p = *(const gru_row *)row;
+    const int64_t at_r = j + p.l.reset, at_z = j + p.l.update;
+    const vec r = nnv_sigmoid(row_load(p.gates + at_r, n) + nn_load_or_zero(p.bias, at_r, n));
+    const vec z = nnv_sigmoid(row_load(p.gates + at_z, n) + nn_load_or_zero(p.bias, at_z, n));
+    row_store(p.gates + at_r, r, n);
+    row_store(p.gates + at_z, z, n);
+    if (!p.l.reset_after) row_store(p.q + j, r * row_load(p.h + j, n), n);
 }
+static void reset_and_update(const gru_row *p) { nn_each_cell(gate_cells, p, p->l.H); }
 
 /* n and the next state. */
-static void next_state(const layout *l, const gru_row *p) {
-    for (int64_t j = 0; j < l->H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, l->H), at_n = j + 2 * l->H;
-        const vec bias = nn_load_or_zero(p->bias, at_n, n), z = row_load(p->gates + j + l->update, n);
-        vec sum = row_load(p->gates + at_n, n);
-        if (l->reset_after) {
-            const vec q = row_load(p->q + j, n) + bias;
-            row_store(p->q + j, q, n);
-            sum = v_fma(row_load(p->gates + j + l->reset, n), q, sum);
-        } else {
-            sum = sum + bias;
-        }
-        const vec candidate = nnv_tanh(sum), h = v_fma(z, row_load(p->h + j, n) - candidate, candidate);
-        row_store(p->gates + at_n, candidate, n);
-        row_store(p->h_next + j, h, n);
-        row_store(p->y + j, h, n);
+NN_INLINE void next_cells(const void *row, int64_t j, const int64_t n) {
+    const gru_row p = *(const gru_row *)row;
+    const int64_t at_n = j + 2 * p.l.H;
+    const vec bias = nn_load_or_zero(p.bias, at_n, n), z = row_load(p.gates + j + p.l.update, n);
+    vec sum = row_load(p.gates + at_n, n);
+    if (p.l.reset_after) {
+        const vec q = row_load(p.q + j, n) + bias;
+        row_store(p.q + j, q, n);
+        sum = v_fma(row_load(p.gates + j + p.l.reset, n), q, sum);
+    } else {
+        sum = sum + bias;
     }
+    const vec candidate = nnv_tanh(sum), h = v_fma(z, row_load(p.h + j, n) - candidate, candidate);
+    row_store(p.gates + at_n, candidate, n);
+    row_store(p.h_next + j, h, n);
+    row_store(p.y + j, h, n);
 }
+static void next_state(const gru_row *p) { nn_each_cell(next_cells, p, p->l.H); }
 
 /* Past the end of the row: nothing is put out, and the state stays. */
-static void same_state(const layout *l, const gru_row *p) {
-    const size_t bytes = (size_t)l->H * sizeof(real);
+static void same_state(const gru_row *p) {
+    const size_t bytes = (size_t)p->l.H * sizeof(real);
     memcpy(p->h_next, p->h, bytes);
     memset(p->y, 0, bytes);
     memset(p->q, 0, bytes);
@@ -97,61 +98,59 @@ NN_DEFINE(gru_forward) {
             if (l.reset_after) nn_multiply(own_q, H, own_h, H, active, &of_candidate, false, &alone);
             for (int64_t row = rows.begin; row < rows.end; row++) {
                 const int64_t at = row * H;
-                const gru_row p = {gates + 3 * at, q + at, y + at, next + at, a->bias_hh, h + at};
+                const gru_row p = {l, gates + 3 * at, q + at, y + at, next + at, a->bias_hh, h + at};
                 if (nn_is_active(a->lengths, row, t)) {
-                    reset_and_update(&l, &p);
-                    if (l.reset_after) next_state(&l, &p);
+                    reset_and_update(&p);
+                    if (l.reset_after) next_state(&p);
                 } else {
-                    same_state(&l, &p);
+                    same_state(&p);
                 }
             }
             if (l.reset_after) continue;
             nn_multiply(own_gates + 2 * H, 3 * H, own_q, H, active, &of_candidate, true, &alone);
             for (int64_t row = rows.begin; row < rows.end; row++) {
                 const int64_t at = row * H;
-                const gru_row p = {gates + 3 * at, q + at, y + at, next + at, a->bias_hh, h + at};
+                const gru_row p = {l, gates + 3 * at, q + at, y + at, next + at, a->bias_hh, h + at};
                 if (nn_is_active(a->lengths, row, t))
-                    next_state(&l, &p);
+                    next_state(&p);
                 else
-                    same_state(&l, &p);
+                    same_state(&p);
             }
         }
     }
 }
 
 typedef struct {
+    layout l;
     real *da, *dq, *dh;
     const real *dy, *gates, *q, *h;
 } gru_row_back;
 
 /* From dh, of the state after a step, to da of z and n, and what of dh goes past the gates to the state before it; with
  * reset_after also da of r, and dq. */
-static void candidate_back(const layout *l, const gru_row_back *p) {
-    const int64_t H = l->H;
-    for (int64_t j = 0; j < H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, H);
-        const vec z = row_load(p->gates + j + l->update, n), candidate = row_load(p->gates + j + 2 * H, n);
-        const vec of_h = row_load(p->dh + j, n) + nn_load_or_zero(p->dy, j, n);
-        const vec da = of_h * (v_set1(1) - z) * nn_tanh_grad(candidate);
-        row_store(p->da + j + 2 * H, da, n);
-        row_store(p->da + j + l->update, of_h * (row_load(p->h + j, n) - candidate) * nn_sigmoid_grad(z), n);
-        row_store(p->dh + j, of_h * z, n);
-        if (!l->reset_after) continue;
-        const vec r = row_load(p->gates + j + l->reset, n);
-        row_store(p->da + j + l->reset, da * row_load(p->q + j, n) * nn_sigmoid_grad(r), n);
-        row_store(p->dq + j, da * r, n);
-    }
+NN_INLINE void candidate_cells_back(const void *row, int64_t j, const int64_t n) {
+    const gru_row_back p = *(const gru_row_back *)row;
+    const vec z = row_load(p.gates + j + p.l.update, n), candidate = row_load(p.gates + j + 2 * p.l.H, n);
+    const vec of_h = row_load(p.dh + j, n) + nn_load_or_zero(p.dy, j, n);
+    const vec da = of_h * (v_set1(1) - z) * nn_tanh_grad(candidate);
+    row_store(p.da + j + 2 * p.l.H, da, n);
+    row_store(p.da + j + p.l.update, of_h * (row_load(p.h + j, n) - candidate) * nn_sigmoid_grad(z), n);
+    row_store(p.dh + j, of_h * z, n);
+    if (!p.l.reset_after) return;
+    const vec r = row_load(p.gates + j + p.l.reset, n);
+    row_store(p.da + j + p.l.reset, da * row_load(p.q + j, n) * nn_sigmoid_grad(r), n);
+    row_store(p.dq + j, da * r, n);
 }
+static void candidate_back(const gru_row_back *p) { nn_each_cell(candidate_cells_back, p, p->l.H); }
 
 /* Without reset_after: from dq, the gradient of r h, to da of r and what h gets. */
-static void reset_back(const layout *l, const gru_row_back *p) {
-    for (int64_t j = 0; j < l->H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, l->H);
-        const vec r = row_load(p->gates + j + l->reset, n), dq = row_load(p->dq + j, n);
-        row_store(p->da + j + l->reset, dq * row_load(p->h + j, n) * nn_sigmoid_grad(r), n);
-        row_store(p->dh + j, v_fma(dq, r, row_load(p->dh + j, n)), n);
-    }
+NN_INLINE void reset_cells_back(const void *row, int64_t j, const int64_t n) {
+    const gru_row_back p = *(const gru_row_back *)row;
+    const vec r = row_load(p.gates + j + p.l.reset, n), dq = row_load(p.dq + j, n);
+    row_store(p.da + j + p.l.reset, dq * row_load(p.h + j, n) * nn_sigmoid_grad(r), n);
+    row_store(p.dh + j, v_fma(dq, r, row_load(p.dh + j, n)), n);
 }
+static void reset_back(const gru_row_back *p) { nn_each_cell(reset_cells_back, p, p->l.H); }
 
 /* Gradients of weight_hh and bias_hh from a block: those of r and z meet h; that of n meets h through dq, or q. */
 static void recurrent_gradients(const nn_gru_backward_args *a, int64_t start, int64_t M, bool add, const nn_team *team,
@@ -197,7 +196,8 @@ NN_DEFINE(gru_backward) {
             for (int phase = 0; phase < (l.reset_after ? 1 : 2); phase++) {
                 for (int64_t row = rows.begin; row < rows.end; row++) {
                     const int64_t at = t * slice + row * H;
-                    const gru_row_back p = {da + row * G,
+                    const gru_row_back p = {l,
+                                            da + row * G,
                                             dq + row * H,
                                             dh + row * H,
                                             a->dy ? (const real *)a->dy + at : NULL,
@@ -208,9 +208,9 @@ NN_DEFINE(gru_backward) {
                         memset(p.da, 0, (size_t)G * sizeof(real));
                         memset(p.dq, 0, (size_t)H * sizeof(real));
                     } else if (phase == 0) {
-                        candidate_back(&l, &p);
+                        candidate_back(&p);
                     } else {
-                        reset_back(&l, &p);
+                        reset_back(&p);
                     }
                 }
                 if (phase == 0 && !l.reset_after)

@@ -14,31 +14,30 @@
 typedef struct {
     real *gates, *y, *h_next, *c_next;
     const real *bias, *h, *c;
+    int64_t H;
 } lstm_row;
 
-static void next_state(const lstm_row *p, int64_t H) {
-    const real *bias = p->bias;
-    for (int64_t j = 0; j < H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, H);
-        real *gate = p->gates + j;
-        const vec i = nnv_sigmoid(row_load(gate, n) + nn_load_or_zero(bias, j, n));
-        const vec f = nnv_sigmoid(row_load(gate + H, n) + nn_load_or_zero(bias, j + H, n));
-        const vec g = nnv_tanh(row_load(gate + 2 * H, n) + nn_load_or_zero(bias, j + 2 * H, n));
-        const vec o = nnv_sigmoid(row_load(gate + 3 * H, n) + nn_load_or_zero(bias, j + 3 * H, n));
-        const vec c = v_fma(f, row_load(p->c + j, n), i * g), h = o * nnv_tanh(c);
-        row_store(gate, i, n);
-        row_store(gate + H, f, n);
-        row_store(gate + 2 * H, g, n);
-        row_store(gate + 3 * H, o, n);
-        row_store(p->c_next + j, c, n);
-        row_store(p->h_next + j, h, n);
-        row_store(p->y + j, h, n);
-    }
+NN_INLINE void next_cells(const void *row, int64_t j, const int64_t n) {
+    const lstm_row p = *(const lstm_row *)row;
+    real *gate = p.gates + j;
+    const vec i = nnv_sigmoid(row_load(gate, n) + nn_load_or_zero(p.bias, j, n));
+    const vec f = nnv_sigmoid(row_load(gate + p.H, n) + nn_load_or_zero(p.bias, j + p.H, n));
+    const vec g = nnv_tanh(row_load(gate + 2 * p.H, n) + nn_load_or_zero(p.bias, j + 2 * p.H, n));
+    const vec o = nnv_sigmoid(row_load(gate + 3 * p.H, n) + nn_load_or_zero(p.bias, j + 3 * p.H, n));
+    const vec c = v_fma(f, row_load(p.c + j, n), i * g), h = o * nnv_tanh(c);
+    row_store(gate, i, n);
+    row_store(gate + p.H, f, n);
+    row_store(gate + 2 * p.H, g, n);
+    row_store(gate + 3 * p.H, o, n);
+    row_store(p.c_next + j, c, n);
+    row_store(p.h_next + j, h, n);
+    row_store(p.y + j, h, n);
 }
+static void next_state(const lstm_row *p) { nn_each_cell(next_cells, p, p->H); }
 
 /* Past the end of the row: nothing is put out, and the state stays. */
-static void same_state(const lstm_row *p, int64_t H) {
-    const size_t bytes = (size_t)H * sizeof(real);
+static void same_state(const lstm_row *p) {
+    const size_t bytes = (size_t)p->H * sizeof(real);
     memcpy(p->c_next, p->c, bytes);
     memcpy(p->h_next, p->h, bytes);
     memset(p->y, 0, bytes);
@@ -71,34 +70,41 @@ NN_DEFINE(lstm_forward) {
                         true, &alone);
             for (int64_t row = rows.begin; row < rows.end; row++) {
                 const int64_t at = row * H;
-                const lstm_row p = {gates + 4 * at, y + at, h_next + at, c_next + at, a->bias_hh, h + at, c + at};
+                const lstm_row p = {gates + 4 * at, y + at, h_next + at, c_next + at, a->bias_hh, h + at, c + at, H};
                 if (nn_is_active(a->lengths, row, t))
-                    next_state(&p, H);
+                    next_state(&p);
                 else
-                    same_state(&p, H);
+                    same_state(&p);
             }
         }
     }
 }
 
+typedef struct {
+    real *da, *dh, *dc;
+    const real *dy, *gates, *c;
+    int64_t H;
+} lstm_row_back;
+
 /* From dh and dc, of the states after a step, to da, and dc of the state before it. Of dh nothing is left: what comes
  * through the gates is added later. */
-static void lstm_row_back(real *da, real *dh, real *dc, const real *dy, const real *gates, const real *c, int64_t H) {
-    for (int64_t j = 0; j < H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, H);
-        const vec i = row_load(gates + j, n), f = row_load(gates + j + H, n);
-        const vec g = row_load(gates + j + 2 * H, n), o = row_load(gates + j + 3 * H, n);
-        const vec c_before = row_load(c + j, n), squashed = nnv_tanh(v_fma(f, c_before, i * g));
-        const vec of_h = row_load(dh + j, n) + nn_load_or_zero(dy, j, n);
-        const vec of_c = v_fma(of_h * o, nn_tanh_grad(squashed), row_load(dc + j, n));
-        row_store(da + j, of_c * g * nn_sigmoid_grad(i), n);
-        row_store(da + j + H, of_c * c_before * nn_sigmoid_grad(f), n);
-        row_store(da + j + 2 * H, of_c * i * nn_tanh_grad(g), n);
-        row_store(da + j + 3 * H, of_h * squashed * nn_sigmoid_grad(o), n);
-        row_store(dc + j, of_c * f, n);
-        row_store(dh + j, (vec){0}, n);
-    }
+NN_INLINE void cells_back(const void *row, int64_t j, const int64_t n) {
+    const lstm_row_back p = *(const lstm_row_back *)row;
+    const real *gate = p.gates + j;
+    const vec i = row_load(gate, n), f = row_load(gate + p.H, n);
+    const vec g = row_load(gate + 2 * p.H, n), o = row_load(gate + 3 * p.H, n);
+    const vec c_before = row_load(p.c + j, n), squashed = nnv_tanh(v_fma(f, c_before, i * g));
+    const vec of_h = row_load(p.dh + j, n) + nn_load_or_zero(p.dy, j, n);
+    const vec of_c = v_fma(of_h * o, nn_tanh_grad(squashed), row_load(p.dc + j, n));
+    real *da = p.da + j;
+    row_store(da, of_c * g * nn_sigmoid_grad(i), n);
+    row_store(da + p.H, of_c * c_before * nn_sigmoid_grad(f), n);
+    row_store(da + 2 * p.H, of_c * i * nn_tanh_grad(g), n);
+    row_store(da + 3 * p.H, of_h * squashed * nn_sigmoid_grad(o), n);
+    row_store(p.dc + j, of_c * f, n);
+    row_store(p.dh + j, (vec){0}, n);
 }
+static void state_back(const lstm_row_back *p) { nn_each_cell(cells_back, p, p->H); }
 
 NN_DEFINE(lstm_backward) {
     const nn_lstm_backward_args *a = args;
@@ -121,11 +127,17 @@ NN_DEFINE(lstm_backward) {
             real *da = (real *)a->da + 4 * step * slice;
             for (int64_t row = rows.begin; row < rows.end; row++) {
                 const int64_t at = t * slice + row * H;
+                const lstm_row_back p = {da + row * G,
+                                         dh + row * H,
+                                         dc + row * H,
+                                         a->dy ? (const real *)a->dy + at : NULL,
+                                         (const real *)a->gates + 4 * at,
+                                         (const real *)a->c + at,
+                                         H};
                 if (nn_is_active(a->lengths, row, t))
-                    lstm_row_back(da + row * G, dh + row * H, dc + row * H, a->dy ? (const real *)a->dy + at : NULL,
-                                  (const real *)a->gates + 4 * at, (const real *)a->c + at, H);
+                    state_back(&p);
                 else
-                    memset(da + row * G, 0, (size_t)G * sizeof(real));
+                    memset(p.da, 0, (size_t)G * sizeof(real));
             }
             nn_multiply(dh + rows.begin * H, H, da + rows.begin * G, G, active.end - rows.begin, &weight, true, &alone);
         }
@@ -135,6 +147,7 @@ NN_DEFINE(lstm_backward) {
         if (a->dweight_ih.data) nn_weight_gradient(&a->dweight_ih, a->da, G, x, M, G, a->I, add, team, rank);
         if (a->dweight_hh.data) nn_weight_gradient(&a->dweight_hh, a->da, G, h, M, G, H, add, team, rank);
         if (a->dbias_ih) nn_bias_gradient(a->dbias_ih, a->da, M, G, G, add, team, rank);
-        if (a->dbias_hh) nn_bias_gradient(a->dbias_hh, a->da, M, G, G, add, team, rank);
+        if (a->dbias_hh && !a->dbias_ih) nn_bias_gradient(a->dbias_hh, a->da, M, G, G, add, team, rank);
     }
+    if (a->dbias_hh && a->dbias_ih) nn_same_bias(a->dbias_hh, a->dbias_ih, G, team, rank);
 }

@@ -40,17 +40,55 @@ static inline nn_factor nn_factor_of(const nn_view *weight, int64_t first, int64
     return f;
 }
 
+/* c = a b, or c += a b, of one row and `registers` of columns; sums as in gemm. */
+#define ROW_REGISTERS (NN_BYTES == 64 ? 16 : 8)
+NN_INLINE void nn_row_block(const int registers, real *c, const real *a, const real *b, int64_t b_row, int64_t K,
+                            bool add) {
+    for (int64_t k = 0; k < K;) {
+        const bool first = k == 0 && !add;
+        vec sum[ROW_REGISTERS];
+        NN_UNROLL
+        for (int i = 0; i < registers; i++) sum[i] = (vec){0};
+        for (const int64_t end = K - k < NN_KC ? K : k + NN_KC; k < end; k++, b += b_row) {
+            const vec coefficient = v_set1(a[k]);
+            NN_UNROLL
+            for (int i = 0; i < registers; i++) sum[i] = v_fma(coefficient, v_load(b + i * NN_WIDTH), sum[i]);
+        }
+        NN_UNROLL
+        for (int i = 0; i < registers; i++)
+            v_store(c + i * NN_WIDTH, first ? sum[i] : v_load(c + i * NN_WIDTH) + sum[i]);
+    }
+}
+
+/* The product of one row, which waits for b, in L2 from the second step on: many columns at a time, and nothing is
+ * fetched ahead. Returns how many columns are done: whole registers. */
+static inline int64_t nn_multiply_row(real *c, const real *a, const nn_factor *b, bool add) {
+    int64_t j = 0;
+#define BLOCK(registers)                                                                                               \
+    for (; j + registers * NN_WIDTH <= b->N; j += registers * NN_WIDTH)                                                \
+    nn_row_block(registers, c + j, a, b->matrix.data + j, b->matrix.row_stride, b->K, add)
+    BLOCK(ROW_REGISTERS);
+    BLOCK(4);
+    BLOCK(1);
+#undef BLOCK
+    return j;
+}
+
 /* c = a b, or c += a b, for `rows` rows; one rank alone. */
 static inline void nn_multiply(real *c, int64_t c_row, const real *a, int64_t a_row, int64_t rows, const nn_factor *b,
                                bool add, const nn_team *alone) {
-    const nn_matrix left = {a, a_row, 1};
-    const nn_gemm g = {.c = c,
+    const bool is_row = rows == 1 && !b->panels && b->matrix.column_stride == 1 && b->K > 0;
+    const int64_t done = is_row ? nn_multiply_row(c, a, b, add) : 0;
+    if (done == b->N) return;
+    const nn_matrix left = {a, a_row, 1},
+                    right = {b->matrix.data + done, b->matrix.row_stride, b->matrix.column_stride};
+    const nn_gemm g = {.c = c + done,
                        .row_stride = c_row,
                        .M = rows,
-                       .N = b->N,
+                       .N = b->N - done,
                        .K = b->K,
                        .a = &left,
-                       .b = &b->matrix,
+                       .b = &right,
                        .panels = b->panels,
                        .add = add};
     NN_FN(gemm)(&g, alone, 0);
@@ -97,7 +135,14 @@ static inline void nn_bias_gradient(real *sum, const real *x, int64_t rows, int6
     }
 }
 
-/* The rows of the batch that a rank takes through the sequence; `size` elements of an array for each row of it. */
+/* to = from, two biases that are added to one sum; each rank the columns that nn_bias_gradient gave it. */
+static inline void nn_same_bias(real *to, const real *from, int64_t cols, const nn_team *team, int rank) {
+    int64_t c, end;
+    nn_share(cols, NN_LANES, team, rank, &c, &end);
+    memcpy(to + c, from + c, (size_t)(end - c) * sizeof(real));
+}
+
+/* The rows of the batch that a rank takes through the sequence. */
 typedef struct {
     int64_t begin, end;
 } nn_rows;
@@ -125,8 +170,13 @@ static inline nn_rows nn_active_rows(const int64_t *lengths, nn_rows rows, int64
     return rows;
 }
 
-/* Elements from j on that belong to a row of H, at most a register. */
-static inline int64_t nn_lanes_at(int64_t j, int64_t H) { return H - j < NN_WIDTH ? H - j : NN_WIDTH; }
+/* Something done with elements j .. j+n-1 of the rows of a step; n is a whole register but at the end. */
+typedef void (*nn_cells)(const void *row, int64_t j, const int64_t n);
+NN_INLINE void nn_each_cell(nn_cells cells, const void *row, int64_t H) {
+    int64_t j = 0;
+    for (; j + NN_WIDTH <= H; j += NN_WIDTH) cells(row, j, NN_WIDTH);
+    if (j < H) cells(row, j, H - j);
+}
 
 NN_INLINE vec nn_load_or_zero(const real *x, int64_t j, int64_t n) { return x ? row_load(x + j, n) : (vec){0}; }
 

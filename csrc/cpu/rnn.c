@@ -46,22 +46,27 @@ NN_DEFINE(rnn_forward) {
     }
 }
 
+typedef struct {
+    real *da, *dh;
+    const real *dy, *y;
+    int64_t activation;
+} rnn_row_back;
+
 /* da = (dh + dy) * slope(y); no gradient of the state is left. */
-static void rnn_row(real *da, real *dh, const real *dy, const real *y, int64_t H, int64_t activation) {
-    for (int64_t j = 0; j < H; j += NN_WIDTH) {
-        const int64_t n = nn_lanes_at(j, H);
-        const vec state = row_load(y + j, n);
-        vec slope = v_set1(1);
-        if (activation == NN_ACT_TANH)
-            slope = nn_tanh_grad(state);
-        else if (activation == NN_ACT_RELU)
-            slope = nn_relu_grad(state);
-        else if (activation == NN_ACT_SIGMOID)
-            slope = nn_sigmoid_grad(state);
-        row_store(da + j, (row_load(dh + j, n) + nn_load_or_zero(dy, j, n)) * slope, n);
-        row_store(dh + j, (vec){0}, n);
-    }
+NN_INLINE void cells_back(const void *row, int64_t j, const int64_t n) {
+    const rnn_row_back p = *(const rnn_row_back *)row;
+    const vec state = row_load(p.y + j, n);
+    vec slope = v_set1(1);
+    if (p.activation == NN_ACT_TANH)
+        slope = nn_tanh_grad(state);
+    else if (p.activation == NN_ACT_RELU)
+        slope = nn_relu_grad(state);
+    else if (p.activation == NN_ACT_SIGMOID)
+        slope = nn_sigmoid_grad(state);
+    row_store(p.da + j, (row_load(p.dh + j, n) + nn_load_or_zero(p.dy, j, n)) * slope, n);
+    row_store(p.dh + j, (vec){0}, n);
 }
+static void state_back(const rnn_row_back *p, int64_t H) { nn_each_cell(cells_back, p, H); }
 
 NN_DEFINE(rnn_backward) {
     const nn_rnn_backward_args *a = args;
@@ -83,11 +88,12 @@ NN_DEFINE(rnn_backward) {
             real *da = (real *)a->da + step * slice;
             for (int64_t row = rows.begin; row < rows.end; row++) {
                 const int64_t at = t * slice + row * H;
+                const rnn_row_back p = {da + row * H, dh + row * H, a->dy ? (const real *)a->dy + at : NULL,
+                                        (const real *)a->y + at, a->activation};
                 if (nn_is_active(a->lengths, row, t))
-                    rnn_row(da + row * H, dh + row * H, a->dy ? (const real *)a->dy + at : NULL,
-                            (const real *)a->y + at, H, a->activation);
+                    state_back(&p, H);
                 else
-                    memset(da + row * H, 0, (size_t)H * sizeof(real));
+                    memset(p.da, 0, (size_t)H * sizeof(real));
             }
             nn_multiply(dh + rows.begin * H, H, da + rows.begin * H, H, active.end - rows.begin, &weight, true, &alone);
         }
@@ -97,6 +103,7 @@ NN_DEFINE(rnn_backward) {
         if (a->dweight_ih.data) nn_weight_gradient(&a->dweight_ih, a->da, H, x, M, H, a->I, add, team, rank);
         if (a->dweight_hh.data) nn_weight_gradient(&a->dweight_hh, a->da, H, h, M, H, H, add, team, rank);
         if (a->dbias_ih) nn_bias_gradient(a->dbias_ih, a->da, M, H, H, add, team, rank);
-        if (a->dbias_hh) nn_bias_gradient(a->dbias_hh, a->da, M, H, H, add, team, rank);
+        if (a->dbias_hh && !a->dbias_ih) nn_bias_gradient(a->dbias_hh, a->da, M, H, H, add, team, rank);
     }
+    if (a->dbias_hh && a->dbias_ih) nn_same_bias(a->dbias_hh, a->dbias_ih, H, team, rank);
 }

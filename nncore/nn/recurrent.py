@@ -181,7 +181,7 @@ class _Recurrent(_Weights):
 
 
 def _joined(states):
-    return states[0].unsqueeze(0) if len(states) == 1 else ops.stack(list(states))
+    return ops.recurrent.as_first(states[0]) if len(states) == 1 else ops.stack(list(states))
 
 
 class RNN(_Recurrent):

@@ -9,6 +9,7 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast
+from nncore.ops.indexing import view_of
 from nncore.ops.products import ACTIVATIONS
 
 _rnn_forward, _rnn_backward = KERNELS["rnn_forward"], KERNELS["rnn_backward"]
@@ -39,6 +40,14 @@ def _lengths(op, lengths):
     if lengths.array.dtype.kind not in "iu":
         raise TypeError(f"{op}: argument 'lengths' has dtype {lengths.array.dtype}, expected int64")
     return cast(lengths, INT64).array
+
+
+def _saved(x, weight_hh, gates):
+    """Arrays for what a backward pass needs of every step: two of a state's size, and the gates. They are one piece of
+    memory: of several large ones the allocator gives some back to the system, and every page then costs a fault."""
+    steps, size = x.shape[:2], weight_hh.shape[-1] if weight_hh.ndim else 0
+    saved = np.empty((2 + gates, *steps, size), x.dtype)
+    return saved[0], saved[1], saved[2:].reshape(*steps, gates * size)
 
 
 def rnn(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, lengths=None, reverse=False, activation="tanh"):
@@ -128,7 +137,8 @@ def lstm(
     inputs, arrays = _tensors(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
     options = _lengths("lstm", lengths), int(bool(reverse))
     x_array, _, _, weight_ih_array, weight_hh_array, _, _ = arrays
-    y, hn, cn, h, c, gates, _ = _lstm_forward(*arrays, *options)
+    h, c, gates = _saved(x_array, weight_hh_array, 4)
+    y, hn, cn, *_ = _lstm_forward(*arrays, *options, out=(None, None, None, h, c, gates, None))
 
     def vjp(needs, dy, dhn, dcn):
         return _lstm_backward(
@@ -192,7 +202,8 @@ def gru(
     inputs, arrays = _tensors(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
     options = _lengths("gru", lengths), int(bool(reverse)), int(bool(reset_after)), int(bool(update_first))
     x_array, _, weight_ih_array, weight_hh_array, _, _ = arrays
-    y, hn, h, q, gates, _ = _gru_forward(*arrays, *options)
+    h, q, gates = _saved(x_array, weight_hh_array, 3)
+    y, hn, *_ = _gru_forward(*arrays, *options, out=(None, None, h, q, gates, None))
 
     def vjp(needs, dy, dhn):
         return _gru_backward(
@@ -200,6 +211,15 @@ def gru(
         )[:6]  # dx, dh0, dweight_ih, dweight_hh, dbias_ih, dbias_hh
 
     return record((y, hn), inputs, vjp, (inputs[0], *inputs[2:4]))
+
+
+def as_first(state):
+    """(1, *state.shape): unsqueeze(0) in a fifth of the time, for calls as short as a step of one example."""
+
+    def vjp(needs, dy):
+        return dy[0]
+
+    return view_of(state, state.array[None], vjp, "unsqueeze")
 
 
 __all__ = ["LSTMGates", "gru", "lstm", "rnn"]
