@@ -23,6 +23,7 @@ ROWS = {
     "avg_pool2d_backward": "N",
     "batch_norm_inference": "rows",
     "layer_norm_forward": "rows",
+    "rms_norm_forward": "rows",
     "softmax_forward": "rows",
     "softmax_backward": "rows",
     "log_softmax_forward": "rows",
