@@ -107,3 +107,11 @@ def test_balance():
     lengths = load("balance").main(rounds=25, longest=100)
     assert np.mean(lengths[:3]) < 35
     assert np.mean(lengths[-3:]) > 80
+
+
+def test_forecast(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    (lstm, line, last), path = load("forecast").main(steps=1000, epochs=10, alone=20, out=tmp_path)
+    assert lstm < 0.7 * line < 0.7 * last
+    assert path.shape == (20, 1)
+    drawn(tmp_path, "forecast.png")
