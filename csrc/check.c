@@ -330,6 +330,23 @@ bool nn_check_dropout(void *args, nn_error *error) {
     return check_unit_interval("p", ((nn_dropout_args *)args)->p, error);
 }
 
+static bool check_attention(int64_t heads, int64_t kv_heads, double p, nn_error *error) {
+    if (kv_heads == 0 ? heads != 0 : heads % kv_heads)
+        return fail(error, "argument 'k' has %" PRId64 " heads, expected a divisor of the %" PRId64 " heads of 'q'",
+                    kv_heads, heads);
+    return check_unit_interval("p", p, error);
+}
+
+bool nn_check_attention_forward(void *args, nn_error *error) {
+    const nn_attention_forward_args *a = args;
+    return check_attention(a->heads, a->kv_heads, a->p, error);
+}
+
+bool nn_check_attention_backward(void *args, nn_error *error) {
+    const nn_attention_backward_args *a = args;
+    return check_attention(a->heads, a->kv_heads, a->p, error);
+}
+
 static bool check_activation(int64_t activation, nn_error *error) {
     if (activation < 0 || activation >= NN_ACT_COUNT)
         return fail(error, "argument 'activation' is %" PRId64 ", expected 0 to %d", activation, NN_ACT_COUNT - 1);

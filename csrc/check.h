@@ -5,6 +5,8 @@
 #include "nncore.h"
 
 bool nn_check_along(void *args, nn_error *error);
+bool nn_check_attention_backward(void *args, nn_error *error);
+bool nn_check_attention_forward(void *args, nn_error *error);
 bool nn_check_avg_pool2d_backward(void *args, nn_error *error);
 bool nn_check_avg_pool2d_forward(void *args, nn_error *error);
 bool nn_check_batch_norm_forward(void *args, nn_error *error);

@@ -39,6 +39,11 @@ def pooling(N, C, H, W, kernel, **options):
     return window(N, C, H, W, kernel, kernel_h=kernel[0], kernel_w=kernel[1], positions=math.prod(kernel), **options)
 
 
+def attention(batch, heads, kv_heads, queries, keys, head_dim, value_dim):
+    sizes = {"batch": batch, "heads": heads, "kv_heads": kv_heads, "queries": queries, "keys": keys}
+    return {**sizes, "head_dim": head_dim, "value_dim": value_dim}
+
+
 SETTINGS = [
     *({"n": n} for n in [(0,), (1,), (19,), (5, 67), (3, 2711)]),
     *({"rows": rows, "cols": cols} for rows, cols in [(1, 1), (3, 17), (67, 40), (2, 5000), (300, 3), (0, 5)]),
@@ -62,6 +67,10 @@ SETTINGS = [
     ),
     *({"batch": 2, "M": M, "N": N, "K": K} for M, N, K in test_gemm.SHAPES + test_gemm.EMPTY),
     *map(convolution, test_conv2d.CASES.values()),
+    attention(2, 3, 1, 5, 7, 3, 2),
+    attention(1, 2, 2, 131, 150, 19, 130),
+    attention(1, 1, 1, 1, 3, 1, 1),
+    attention(2, 2, 1, 0, 3, 4, 4),
     pooling(2, 3, 9, 7, (2, 3), stride=(2, 3)),
     pooling(1, 19, 8, 11, (3, 3), padding=(1, 1)),
     pooling(2, 5, 12, 9, (3, 2), stride=(1, 2), padding=(0, 1)),
@@ -72,7 +81,7 @@ SETTINGS = [
     ),
 ]
 SCALARS = {
-    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "ceil_mode": 0, "classic": 0, "correction": 1.0,
+    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "causal": 1, "ceil_mode": 0, "classic": 0, "correction": 1.0,
     "count_include_pad": 0, "dampening": 0.1, "decoupled": 1, "delta": 0.8, "eps": 1e-5, "epsilon_hat": 0, "exponent": 2.5, "high": 2.0,
     "ignore_index": 1, "input_scale": 1.3, "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "lr_decay": 0.5, "max": 1.5, "maximize": 0,
     "mean": 0.5, "min": -0.75, "momentum": 0.9, "momentum_decay": 0.004, "negative_slope": 0.1, "nesterov": 0, "offset": 13,
@@ -153,7 +162,7 @@ def draw(kernel, setting, dtype, variant):
         if (name, field[0]) in INDICES:
             index_dtype, bound = INDICES[name, field[0]]
             return rng.integers(0, max(setting[bound], 1), shape, index_dtype)
-        own = "bool" if field[0] == "condition" else dtype
+        own = "bool" if field[0] in ("condition", "mask") else dtype
         result = numbers(rng, own, shape)
         if lanes or variant == 2:
             chosen = rng.random(shape) < (0.8 if lanes else 0.01)

@@ -35,6 +35,11 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
+def attention(q, k, v, bias=0.0, causal=False):
+    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.dtype.type(q.shape[-1])) + bias
+    return softmax(np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf) if causal else scores) @ v
+
+
 def cross_entropy(x, target, weight=None, label_smoothing=0.0, ignore_index=-100):
     """Losses of rows."""
     weight = np.ones(x.shape[1]) if weight is None else weight

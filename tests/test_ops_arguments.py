@@ -15,10 +15,12 @@ NAMES = kernels.__all__[1:]
 
 # ---- a valid call of every kernel, made from its fields ----
 SIZES = {"N": 2, "C": 4, "H": 6, "W": 5, "O": 3, "I": 4, "KH": 3, "KW": 3, "OH": 4, "OW": 3, "rows": 7, "cols": 5,
-         "n": 6, "outer": 2, "inner": 3, "batch": 2, "M": 3, "K": 5, "seq": 4, "terms": 4, "H3": 18, "H4": 24}  # fmt: skip
+         "n": 6, "outer": 2, "inner": 3, "batch": 2, "M": 3, "K": 5, "seq": 4, "terms": 4, "H3": 18, "H4": 24,
+         "heads": 4, "kv_heads": 2, "queries": 3, "keys": 5, "head_dim": 4, "value_dim": 6}  # fmt: skip
 POOLED = {**SIZES, "OH": 3, "OW": 2}
 LEADING = (2, 3)
-DTYPES = {"ends": np.int64, "index": np.int64, "lengths": np.int64, "target": np.int64, "condition": np.bool_}
+DTYPES = {"ends": np.int64, "index": np.int64, "lengths": np.int64, "target": np.int64, "condition": np.bool_,
+          "mask": np.bool_}  # fmt: skip
 SCALARS = {"groups": 1, "stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1, "kernel_h": 2, "kernel_w": 2,
            "step": 1, "ignore_index": -100, "count_include_pad": 1, "max": 2.0, "eps": 1e-5, "beta2": 0.9, "alpha": 0.9,
            "threshold": 20.0, "delta": 1.0, "beta": 1.0, "high": 1.0, "std": 1.0, "lr": 0.1, "p": 0.5,

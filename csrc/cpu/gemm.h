@@ -1,4 +1,4 @@
-/* gemm: C = epilogue(A B + bias), the one matrix product under matmul, linear and conv2d.
+/* gemm: C = epilogue(A B + bias), the one matrix product under matmul, linear, conv2d and attention.
  *
  * An operand is either a strided matrix, which gemm reads in place or packs as the shape asks, or whatever a
  * packer of the caller's can write down panel by panel (an image seen as a matrix of patches).
@@ -53,6 +53,8 @@ typedef struct {
 
 /* The scratch memory that gemm may use, from the start of each rank's; the rest is the caller's. */
 #define NN_GEMM_SCRATCH (896 << 10)
+/* The same for products of at most so many rows: a packed block of A and a panel of B. */
+#define NN_GEMM_SCRATCH_OF(rows) ((NN_KC * (NN_NR + (rows) + NN_MR) + NN_LANES) / NN_LANES * 64)
 
 /* Every rank computes its own share of C with its own scratch; there is no barrier inside. Each element is the
  * sum over chunks of NN_KC inner indices, in order, of a chain of fused multiply-adds that starts at zero; then the

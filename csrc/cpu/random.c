@@ -16,7 +16,7 @@
  *   probability by less than 2^-64; |z| is at most 6.7 (float32) or 9.5 (float64).
  * Source: philox.h; Box and Muller (1958); Lemire, "Fast Random Integer Generation in an Interval", ACM TOMACS (2019).
  */
-#include "philox.h"
+#include "draws.h"
 #include "row.h"
 #include "vecmath.h"
 
@@ -24,24 +24,12 @@ enum {
     BATCH = 256,          /* positions drawn at a time, a multiple of GROUP */
     GROUP = 2 * NN_LANES, /* positions that are made normal together */
     DRAW_BITS = 8 * (int)sizeof(nn_uint),
-    NORMAL = 2, /* the streams of the normal distribution: 2 and 3 */
-    DROPOUT = 4
+    NORMAL = 2 /* the streams of the normal distribution: 2 and 3 */
 };
 
-/* Room for the draws of BATCH + GROUP positions, whatever position they begin at, and a register beyond. */
 typedef struct {
-    _Alignas(64) unsigned char bytes[(BATCH + GROUP) * 8 + 2 * PHILOX_BLOCKS * 16];
+    _Alignas(64) unsigned char bytes[DRAWN_BYTES((BATCH + GROUP) * 8)];
 } draws;
-
-/* The draws of n positions from `position` on, each of `bytes` bytes. */
-NN_INLINE const void *draw(draws *out, int bytes, int use, int64_t seed, uint64_t position, int64_t n) {
-    const uint64_t per_block = 16 / (uint64_t)bytes, first = position / per_block;
-    const uint64_t end = (position + (uint64_t)n + per_block - 1) / per_block;
-    const uint32_t stream = (uint32_t)use + (bytes == 8);
-    for (uint64_t block = first; block < end; block += PHILOX_BLOCKS)
-        philox_blocks((uint64_t)seed, stream, block, out->bytes + 16 * (block - first));
-    return out->bytes + (position % per_block) * (uint64_t)bytes;
-}
 
 /* How many of the `left` positions from `position` on to draw next: the later batches begin with a block. */
 NN_INLINE int64_t batch_size(uint64_t position, uint64_t per_block, int64_t left) {
@@ -70,7 +58,7 @@ NN_DEFINE(random_uniform) {
     while (begin < end) {
         const uint64_t position = (uint64_t)(a.offset + begin);
         const int64_t n = batch_size(position, 16 / sizeof(nn_uint), end - begin);
-        const nn_uint *drawn = draw(&buffer, sizeof(nn_uint), 0, a.seed, position, n);
+        const nn_uint *drawn = draw(buffer.bytes, sizeof(nn_uint), 0, a.seed, position, n);
         real *y = (real *)a.y + begin;
         for (int64_t i = 0; i < n; i += NN_WIDTH) {
             const vec v = low + range * (to_real(load_draws(drawn + i) >> unused) * unit);
@@ -86,7 +74,7 @@ NN_DEFINE(random_uniform) {
 static void standard_normal(real *z, int64_t seed, uint64_t first, int64_t n) {
     const real unit = (real)1 / (real)((nn_uint)1 << (DRAW_BITS - 1));
     draws buffer;
-    const nn_uint *drawn = draw(&buffer, sizeof(nn_uint), NORMAL, seed, first, n);
+    const nn_uint *drawn = draw(buffer.bytes, sizeof(nn_uint), NORMAL, seed, first, n);
     for (int64_t group = 0; group < n; group += GROUP)
         for (int64_t i = group; i < group + NN_LANES; i += NN_WIDTH) {
             const vec u = (to_real(load_draws(drawn + i) >> 1) + (real)0.5) * unit;
@@ -122,7 +110,7 @@ NN_DEFINE(random_permutation) {
     draws buffer;
     for (int64_t begin = 0; begin < a->n; begin += BATCH) {
         const int64_t n = a->n - begin < BATCH ? a->n - begin : BATCH;
-        const uint64_t *drawn = draw(&buffer, sizeof(uint64_t), 0, a->seed, (uint64_t)(a->offset + begin), n);
+        const uint64_t *drawn = draw(buffer.bytes, sizeof(uint64_t), 0, a->seed, (uint64_t)(a->offset + begin), n);
         for (int64_t i = begin; i < begin + n; i++) {
             const int64_t place = (int64_t)((unsigned __int128)drawn[i - begin] * (uint64_t)(i + 1) >> 64);
             y[i] = y[place];
@@ -133,28 +121,20 @@ NN_DEFINE(random_permutation) {
 
 /* ---- dropout ---- */
 NN_DEFINE(dropout) {
-    typedef uint16_t words __attribute__((vector_size(NN_WIDTH * sizeof(uint16_t))));
     const nn_dropout_args a = *(const nn_dropout_args *)args; /* a copy, which y does not overlap */
-    const int64_t threshold = (int64_t)(a.p * 0x1p16 + 0.5);
-    const bool drop_all = threshold > UINT16_MAX;
-    const nn_uint least = drop_all ? 0 : (nn_uint)threshold;
-    const real scale = drop_all ? 0 : (real)(1 / (1 - a.p));
-    const ivec any = v_iset1(drop_all ? 0 : -1);
+    const dropper dropping = dropper_of(a.p);
     draws buffer;
     int64_t begin, end;
     nn_share(a.n, BATCH, team, rank, &begin, &end);
     while (begin < end) {
         const uint64_t position = (uint64_t)(a.offset + begin);
         const int64_t n = batch_size(position, 8, end - begin);
-        const uint16_t *drawn = draw(&buffer, sizeof(uint16_t), DROPOUT, a.seed, position, n);
+        const uint16_t *drawn = draw(buffer.bytes, sizeof(uint16_t), DROPOUT, a.seed, position, n);
         const real *x = (const real *)a.x + begin;
         real *y = (real *)a.y + begin;
         for (int64_t i = 0; i < n; i += NN_WIDTH) {
             const int64_t count = n - i < NN_WIDTH ? n - i : NN_WIDTH;
-            words word;
-            memcpy(&word, drawn + i, sizeof word);
-            const ivec keep = (ivec)(__builtin_convertvector(word, uvec) >= least) & any;
-            row_store(y + i, v_from_bits(v_bits(row_load(x + i, count) * scale) & keep), count);
+            row_store(y + i, drop(&dropping, drawn + i, row_load(x + i, count)), count);
         }
         begin += n;
     }

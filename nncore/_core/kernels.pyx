@@ -61,7 +61,7 @@ cdef end_calls():
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
 cdef double GIL_WORK = 20000.0
 cdef enum:
-    BLOCK = 1024  # bytes; every argument block fits
+    BLOCK = 2048  # bytes; every argument block fits
 
 cdef object _FORWARD = "_forward"
 cdef list _DTYPES = [np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool")]

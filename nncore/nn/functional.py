@@ -369,6 +369,28 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     return ops.embedding(input, weight, padding_idx)
 
 
+# ---- attention ----
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
+    """dropout(softmax(scale query key^T + attn_mask)) value, for queries (..., L, E), keys (..., S, E) and values (..., S, V).
+
+    Args:
+        attn_mask: bool, True where a key may be seen, or a number to add; broadcasts to (..., L, S). Default: none.
+        dropout_p: probability with which a weight becomes 0, whatever the mode. Default: 0.
+        is_causal: whether query i sees the keys 0 to i only. Default: False.
+        scale: Default: 1 / sqrt(E).
+        enable_gqa: whether key and value may have fewer heads (axis -3) than query. Default: False.
+
+    Example:
+        >>> import nncore
+        >>> q, k, v = nncore.zeros(1, 2, 5, 4), nncore.zeros(1, 2, 3, 4), nncore.ones(1, 2, 3, 6)
+        >>> nncore.nn.functional.scaled_dot_product_attention(q, k, v).shape
+        (1, 2, 5, 6)
+    """
+    return ops.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
 def one_hot(tensor, num_classes=-1):
     """int64 tensor with a new last axis: 1 at the class, 0 elsewhere."""
     return ops.one_hot(tensor, num_classes)

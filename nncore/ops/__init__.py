@@ -7,6 +7,7 @@ still compute in NumPy are listed in docs/architecture.md.
 # ruff: noqa: E402, F403
 from nncore.ops import (
     activations,
+    attention,
     broadcast,
     conv,
     create,
@@ -30,6 +31,7 @@ from nncore.ops import (
 
 __all__ = ["as_tensor", "default_dtype", "set_default_dtype"]
 __all__ += activations.__all__
+__all__ += attention.__all__
 __all__ += broadcast.__all__
 __all__ += conv.__all__
 __all__ += create.__all__
@@ -51,6 +53,7 @@ __all__ += shape.__all__
 __all__ += softmaxes.__all__
 
 from nncore.ops.activations import *
+from nncore.ops.attention import *
 from nncore.ops.broadcast import *
 from nncore.ops.conv import *
 from nncore.ops.convert import as_tensor, default_dtype, set_default_dtype
