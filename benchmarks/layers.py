@@ -633,6 +633,77 @@ def batch_norm_inference(rows, channels):
     return with_torch(contest, by_torch, x, mean, variance, weight, bias)
 
 
+# ---- attention ----
+def _attention_by_numpy(q, k, v, bias):
+    """(y, weights), with all weights in memory."""
+    scores = np.matmul(q, k.swapaxes(-1, -2))
+    scores *= np.float32(q.shape[-1] ** -0.5)
+    if bias is not None:
+        scores += bias
+    weights = softmax(scores.reshape(-1, k.shape[-2])).reshape(scores.shape)
+    return np.matmul(weights, v), weights
+
+
+def _attention(batch, heads, length, head_dim, mask):
+    """(q, k and v; dy; what NumPy adds to the scores; arguments of the kernels; flops: what is hidden does not count)."""
+    q, k, v, dy = (normal(batch, heads, length, head_dim, seed=i) for i in range(4))
+    bias, flops = None, 4.0 * q.size * length
+    if mask == "causal":
+        bias, flops = (
+            np.where(np.tri(length, dtype=bool), 0, -np.inf).astype(np.float32),
+            flops * (length + 1) / 2 / length,
+        )
+    elif mask == "added":
+        bias = normal(length, length, seed=4)
+    added = None if mask != "added" else np.broadcast_to(bias, (batch, heads, length, length))
+    return (q, k, v), dy, bias, (None, added, head_dim**-0.5, int(mask == "causal"), 0.0, 0, 0), flops
+
+
+def _attention_by(library, mask, bias):
+    """Options of scaled_dot_product_attention."""
+    if mask == "added":
+        return {"attn_mask": library.from_numpy(bias)}
+    return {"is_causal": mask == "causal"}
+
+
+def attention_forward(batch, heads, length, head_dim, mask=None):
+    """softmax(q k^T / sqrt(head_dim) + mask) v, per head."""
+    arrays, _, bias, options, flops = _attention(batch, heads, length, head_dim, mask)
+    y, lse = empty(batch, length, heads, head_dim), empty(batch, heads, length)
+    tensors, ours = [nncore.from_numpy(a) for a in arrays], _attention_by(nncore, mask, bias)
+    run = {
+        "numpy": lambda: _attention_by_numpy(*arrays, bias)[0],
+        "nncore": lambda: kernels.attention_forward(*arrays, *options, out=(y, lse))[0].transpose(0, 2, 1, 3),
+        "nncore eager": lambda: F.scaled_dot_product_attention(*tensors, **ours),
+    }
+
+    def by_torch(torch, *tensors):
+        return torch.nn.functional.scaled_dot_product_attention(*tensors, **_attention_by(torch, mask, bias))
+
+    return with_torch(Contest(run, flops=flops, atol=1e-4), by_torch, *arrays)
+
+
+def attention_backward(batch, heads, length, head_dim, mask=None):
+    """dq, dk, dv of attention_forward; nncore and torch compute the weights once more."""
+    (q, k, v), dy, bias, options, flops = _attention(batch, heads, length, head_dim, mask)
+    y, lse = kernels.attention_forward(q, k, v, *options)
+    rows, outs = np.ascontiguousarray(dy.transpose(0, 2, 1, 3)), tuple(map(np.empty_like, (q, k, v)))
+    out, weights = _attention_by_numpy(q, k, v, bias)
+
+    def by_numpy():
+        ds = np.matmul(dy, v.swapaxes(-1, -2))
+        ds -= np.einsum("bhqd,bhqd->bhq", dy, out)[..., None]
+        ds *= weights
+        ds *= np.float32(head_dim**-0.5)
+        return np.matmul(ds, k), np.matmul(ds.swapaxes(-1, -2), q), np.matmul(weights.swapaxes(-1, -2), dy)
+
+    def by_torch(torch, *tensors):
+        return torch.nn.functional.scaled_dot_product_attention(*tensors, **_attention_by(torch, mask, bias))
+
+    run = {"numpy": by_numpy, "nncore": lambda: kernels.attention_backward(rows, y, lse, q, k, v, *options, out=outs)}
+    return with_torch(Contest(run, flops=2.5 * flops, atol=1e-3), by_torch, q, k, v, gradient=dy)
+
+
 # ---- tables, shapes ----
 def embedding_forward(count, rows, cols):
     """y[n] = table[index[n]]."""

@@ -96,3 +96,36 @@ def resnet20(nn):
     blocks = [Block(n if i == 0 else m, m, stride if i == 0 else 1) for n, m, stride in stages for i in range(3)]
     head = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
     return nn.Sequential(*head, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def gpt(width, heads, layers, length, vocabulary):
+    """The builder of a decoder that reads `length` tokens: Radford et al. 2019, without dropout; the logits of all tokens."""
+
+    def build(nn):
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+                self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+                self.up, self.down, self.gelu = nn.Linear(width, 4 * width), nn.Linear(4 * width, width), nn.GELU()
+
+            def forward(self, x):
+                parts = self.qkv(self.norm1(x)).split(width, 2)
+                q, k, v = (part.unflatten(2, (heads, width // heads)).transpose(1, 2) for part in parts)
+                y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+                x = x + self.out(y.transpose(1, 2).flatten(2))
+                return x + self.down(self.gelu(self.up(self.norm2(x))))
+
+        class Decoder(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.token, self.position = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
+                self.blocks = nn.Sequential(*(Block() for _ in range(layers)))
+                self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
+
+            def forward(self, tokens):
+                return self.head(self.norm(self.blocks(self.token(tokens) + self.position.weight))).flatten(0, 1)
+
+        return Decoder()
+
+    return build

@@ -22,7 +22,7 @@ from benchmarks.networks import dense, fresh, lenet5, mnist_cnn, resnet20
 from benchmarks.predictions import predict
 from benchmarks.run import about, write
 from benchmarks.steps_report import PEERS, as_markdown
-from benchmarks.training_steps import LR, Batches, cnn, digits_cnn, eager_mlp, mlp, step_of, text_lstm
+from benchmarks.training_steps import LR, Batches, cnn, decoder, digits_cnn, eager_mlp, mlp, step_of, text_lstm
 from nncore.bench import SETTLE, latencies, measure, normal, verify
 from nncore.config import default_threads
 
@@ -172,6 +172,11 @@ ROWS = [
         step_row,
         text_lstm,
         (32, 64, 65, 64, 128),
+        (Ask("torch", 1.3),),
+    ),
+    (
+        "step GPT, 4 layers of 128, 64 tokens, batch 16",
+        *(step_row, decoder, (16, 64, 128, 4, 4, 65)),
         (Ask("torch", 1.3),),
     ),
     (

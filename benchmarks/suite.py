@@ -18,6 +18,7 @@ PRODUCTS = [(32, 784, 128), (1, 784, 128), (64, 64, 64), (256, 512, 512), (128, 
 PARAMETERS = [((784, 128), (128,), (128, 10), (10,)), ((1_000_000,),)]
 SEQUENCES = [(50, 32, 64, 128), (50, 1, 64, 128)]
 TABLE = [(4096, 10_000, 128)]
+ATTENTION = [(8, 8, 256, 64), (16, 4, 64, 32)]
 AXES = {"all": [(MEGA, None)], "last": [((4096, 256), 1), ((128, 10), 1)], "first": [((4096, 256), 0)]}
 
 # name -> (what makes the contest, sizes: its arguments). --quick takes the first size of each.
@@ -80,6 +81,11 @@ ROWS = {
     "one_hot": (layers.one_hot, MATRIX),
     "layer_norm": (layers.layer_norm_forward, [(4096, 256), (64, 64)]),
     "layer_norm_backward": (layers.layer_norm_backward, [(4096, 256), (64, 64)]),
+    "attention": (layers.attention_forward, ATTENTION),
+    "attention_causal": (layers.attention_forward, [(*size, "causal") for size in ATTENTION]),
+    "attention_masked": (layers.attention_forward, [(*size, "added") for size in ATTENTION]),
+    "attention_backward": (layers.attention_backward, ATTENTION),
+    "attention_causal_backward": (layers.attention_backward, [(*size, "causal") for size in ATTENTION]),
     "batch_norm": (layers.batch_norm_forward, [(32 * 28 * 28, 64), (64, 64)]),
     "batch_norm_backward": (layers.batch_norm_backward, [(32 * 28 * 28, 64), (64, 64)]),
     "batch_norm_inference": (layers.batch_norm_inference, [(32 * 28 * 28, 64), (64, 64)]),

@@ -17,7 +17,7 @@ import numpy as np
 import nncore
 from benchmarks import peers
 from benchmarks.baselines import NumpyCNN
-from benchmarks.networks import char_lstm, dense, fresh, small_cnn
+from benchmarks.networks import char_lstm, dense, fresh, gpt, small_cnn
 from benchmarks.work import Work
 from nncore.bench import NumpyMLP, normal
 from nncore.compiled import Captured
@@ -315,12 +315,23 @@ def digits_cnn(batch, size, channels, filters, classes):
 
 def text_lstm(batch, steps, vocabulary, features, hidden):
     """A model of text: an embedding, an LSTM, a linear layer."""
-    build, batches = char_lstm(vocabulary, features, hidden), Text(batch, steps, vocabulary)
+    products = 4 * hidden * (features + hidden) + hidden * vocabulary
+    return _text_model(char_lstm(vocabulary, features, hidden), Text(batch, steps, vocabulary), products)
+
+
+def decoder(batch, length, width, heads, layers, vocabulary):
+    """A decoder that predicts the next token."""
+    products = layers * (12 * width + 2 * length) * width + width * vocabulary
+    return _text_model(gpt(width, heads, layers, length, vocabulary), Text(batch, length, vocabulary), products)
+
+
+def _text_model(build, batches, products):
+    """`products`: multiplications for a token, forward."""
+    vocabulary = batches.classes
     model, eager = fresh(build), fresh(build)
     run = {
         "nncore": batches.turns(nncore.compile(step_of(nncore, model, vocabulary)), nncore.from_numpy),
         "eager": batches.turns(step_of(nncore, eager, vocabulary), nncore.from_numpy),
         **torch_steps(build, batches),
     }
-    products = 4 * hidden * (features + hidden) + hidden * vocabulary
-    return _work(run, model, batches, steps * 6 * products, 1e-3)
+    return _work(run, model, batches, batches.shape[0] * 6 * products, 1e-3)

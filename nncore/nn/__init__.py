@@ -18,6 +18,7 @@ from nncore.nn.activation import (
     Tanh,
     Tanhshrink,
 )
+from nncore.nn.attention import MultiheadAttention
 from nncore.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from nncore.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from nncore.nn.dropout import Dropout, Dropout1d, Dropout2d
@@ -91,6 +92,7 @@ from nncore.nn.pooling import (
 )
 from nncore.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from nncore.nn.sparse import Embedding
+from nncore.nn.transformer import PositionalEncoding, TransformerEncoder, TransformerEncoderLayer
 from nncore.nn.upsampling import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
@@ -155,6 +157,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -164,6 +167,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
+    "PositionalEncoding",
     "RMSNorm",
     "RNNCell",
     "ReLU",
@@ -184,6 +188,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
     "Upsample",

@@ -91,7 +91,9 @@ def attend(query, key, value, seen=None, bias=None, dropout_p=0.0, is_causal=Fal
 
     vjp.__qualname__ = "scaled_dot_product_attention"
     result = y.transpose(0, 2, 1, 3).reshape(*shape[:-1], v.shape[3])
-    return record(result, (query, key, value), vjp, (query, key, value, *(m for m in (seen, bias) if m is not None), True))
+    return record(
+        result, (query, key, value), vjp, (query, key, value, *(m for m in (seen, bias) if m is not None), True)
+    )
 
 
 def attention_weights(query, key, seen=None, bias=None, is_causal=False, scale=None, unseen=0.0):
@@ -147,13 +149,17 @@ def _check(query, key, value, mask, dropout_p, enable_gqa):
     fewer = enable_gqa and k.ndim == q.ndim > 2 and k.shape[-3] and heads[0] % k.shape[-3] == 0
     before = (*q.shape[:-3], *(k.shape[-3:-2] if fewer else heads))
     if k.ndim != q.ndim or k.shape[:-2] != before or k.shape[-1] != q.shape[-1]:
-        expected = ", ".join([*map(str, q.shape[:-3]), *(["a divisor of heads"] if enable_gqa else map(str, heads)), "S"])
+        expected = ", ".join(
+            [*map(str, q.shape[:-3]), *(["a divisor of heads"] if enable_gqa else map(str, heads)), "S"]
+        )
         raise ValueError(
             f"{op}: argument 'key' has shape {k.shape}, expected ({expected}, {q.shape[-1]}) for 'query' of shape {q.shape}"
         )
     if v.shape[:-1] != k.shape[:-1]:
         expected = ", ".join([*map(str, k.shape[:-1]), "V"])
-        raise ValueError(f"{op}: argument 'value' has shape {v.shape}, expected ({expected}) for 'key' of shape {k.shape}")
+        raise ValueError(
+            f"{op}: argument 'value' has shape {v.shape}, expected ({expected}) for 'key' of shape {k.shape}"
+        )
     for name, x in (("key", k), ("value", v)):
         if x.dtype != q.dtype:
             raise TypeError(f"{op}: argument '{name}' has dtype {x.dtype}, expected {q.dtype} as 'query'")
@@ -163,7 +169,9 @@ def _check(query, key, value, mask, dropout_p, enable_gqa):
         full = (*q.shape[:-1], k.shape[-2])
         sizes = zip(mask.array.shape[::-1], full[::-1])
         if mask.array.ndim > len(full) or any(n not in (1, size) for n, size in sizes):
-            raise ValueError(f"{op}: argument 'attn_mask' has shape {mask.array.shape}, expected one that broadcasts to {full}")
+            raise ValueError(
+                f"{op}: argument 'attn_mask' has shape {mask.array.shape}, expected one that broadcasts to {full}"
+            )
     if not 0 <= dropout_p <= 1:
         raise ValueError(f"{op}: argument 'dropout_p' is {dropout_p}, expected 0 <= dropout_p <= 1")
 

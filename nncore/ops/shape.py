@@ -9,7 +9,7 @@ from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, constant, result_dtype
-from nncore.ops.dims import contiguous_array, empty_in_order_of, normalize_dims, repeated, sum_to
+from nncore.ops.dims import contiguous_array, empty_in_order_of, filled, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import index, view_of
 
 _copy, _put_along = KERNELS["copy"], KERNELS["put_along"]
@@ -325,7 +325,29 @@ def split(x, split_size_or_sections, dim=0):
             raise ValueError(f"split: argument 'split_sections' is {sizes}, expected sizes that add up to {n}")
     ends = np.cumsum(sizes).tolist()
     before = (slice(None),) * d
-    return tuple(index(x, before + (slice(end - size, end),)) for size, end in zip(sizes, ends))
+    return _parts(x, [(*before, slice(end - size, end)) for size, end in zip(sizes, ends)], "split")
+
+
+def _parts(x, keys, name):
+    """Views of x that together are all of it. Their gradients are written side by side, not added up."""
+    array = x.array
+    views = tuple(x.share(array[key]) for key in keys)
+    if not x.requires_grad:
+        return views
+
+    def vjp(needs, *gradients):
+        dx = np.empty_like(array, subok=False)
+        for key, dy in zip(keys, gradients):
+            if dy is None:
+                filled(dx[key], 0)
+            else:
+                _copy(dy, out=dx[key])
+        return dx
+
+    vjp.__qualname__ = name
+    for view, part in zip(views, record(tuple(view.array for view in views), (x,), vjp)):
+        view.rebind(part)
+    return views
 
 
 def chunk(x, chunks, dim=0):
@@ -354,7 +376,7 @@ def unbind(x, dim=0):
     x = as_tensor(x)
     (d,) = normalize_dims("unbind", dim, x.array.ndim)
     before = (slice(None),) * d
-    return tuple(index(x, before + (i,)) for i in range(x.array.shape[d]))
+    return _parts(x, [(*before, i, ...) for i in range(x.array.shape[d])], "unbind")
 
 
 def flip(x, dims):
