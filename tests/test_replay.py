@@ -57,6 +57,25 @@ class Steps(nn.Module):
         return self.head(state[0] if isinstance(state, tuple) else state)
 
 
+class Attending(nn.Module):
+    """Self-attention with and without its weights, behind each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = (nn.MultiheadAttention(8, 2, dropout=0.2, batch_first=True) for _ in range(2))
+
+    def forward(self, x):
+        x, weights = self.one(x, x, x)
+        return self.other(x, weights @ x, x, need_weights=False, is_causal=True)[0]
+
+
+def tokens(layer):
+    """A layer between tokens of 8 features."""
+    return (
+        lambda: nn.Sequential(nn.Linear(6, 16), nn.Unflatten(1, (2, 8)), layer(), nn.Flatten(), nn.Linear(16, 3))
+    ), (8, 6)
+
+
 # For every class of nncore.nn: how to make a model with it, and the shape of a batch.
 MODELS = {
     "Sequential": (lambda: nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)), (8, 6)),
@@ -116,6 +135,12 @@ MODELS = {
     ),
     "RMSNorm": around(lambda: nn.RMSNorm(16)),
     "Dropout, scaled when tested": around(lambda: nn.Dropout(0.3, scale="test")),
+    "MultiheadAttention": tokens(Attending),
+    "PositionalEncoding": tokens(lambda: nn.PositionalEncoding(8, max_len=10, batch_first=True)),
+    "TransformerEncoderLayer": tokens(lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)),
+    "TransformerEncoder": tokens(
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True), 2)
+    ),
     "Flatten": image_net(nn.Identity, features=128),
     **{
         kind: (lambda kind=kind: Steps(getattr(nn, kind)(2, 5, 2, dropout=0.3, batch_first=True, bidirectional=True), 10), (8, 6))

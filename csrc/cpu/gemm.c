@@ -267,6 +267,15 @@ static void fetch_run(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, i
     t->next_pair = rows * b->row_stride;
 }
 
+/* What the epilogue of a tile reads, on its way while the tile is computed. */
+NN_INLINE void fetch_epilogue(const nn_epilogue *e, const tile_args *t, int64_t rows) {
+    const real *const read[] = {e->addend, e->gate};
+    for (int n = 0; n < 2; n++)
+        for (int64_t i = 0; i < rows && read[n]; i++)
+            for (int64_t j = 0; j < t->columns; j += NN_LANES)
+                __builtin_prefetch(read[n] + (t->c - e->c) + i * t->c_row + j);
+}
+
 /* C[row .. row+rows, column .. column+columns] for one chunk of inner indices; rows <= NN_MC. The last columns of B,
  * less than a panel, are always packed: tiles read whole registers. */
 static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t column, int64_t columns, int64_t k,
@@ -318,6 +327,7 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
                 fetch_run(&t, g, i / height, k, column, columns, j);
             else if (in_place && i <= height)
                 fetch_panel(&t, g, i / height, k, column, columns, j + NN_NR);
+            if (last && g->after) fetch_epilogue(g->after, &t, tile_rows);
             tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
             if (last && g->after) nn_finish_rows(g->after, t.c, tile_rows, t.columns, g->row_stride, at);
         }

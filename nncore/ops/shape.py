@@ -10,7 +10,7 @@ from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, constant, result_dtype
 from nncore.ops.dims import contiguous_array, empty_in_order_of, filled, normalize_dims, repeated, sum_to
-from nncore.ops.indexing import index, view_of
+from nncore.ops.indexing import view_of
 
 _copy, _put_along = KERNELS["copy"], KERNELS["put_along"]
 
