@@ -640,7 +640,9 @@ def _attention_by_numpy(q, k, v, bias):
     scores *= np.float32(q.shape[-1] ** -0.5)
     if bias is not None:
         scores += bias
-    weights = softmax(scores.reshape(-1, k.shape[-2])).reshape(scores.shape)
+    scores -= scores.max(axis=-1, keepdims=True)
+    weights = np.exp(scores, out=scores)
+    weights /= weights.sum(axis=-1, keepdims=True)
     return np.matmul(weights, v), weights
 
 

@@ -171,7 +171,7 @@ class PositionalEncoding(Module):
         >>> layer = nncore.nn.PositionalEncoding(4, dropout=0.0, batch_first=True)
         >>> layer(nncore.zeros(1, 2, 4))
         tensor([[[0.0000, 1.0000, 0.0000, 1.0000],
-                 [0.8415, 0.5403, 0.0100, 1.0000]]])
+                 [0.8415, 0.5403, 0.0100, 0.9999]]])
 
     Reference: Vaswani et al. 2017, section 3.5.
     """
