@@ -2,17 +2,19 @@
  *   dv = drop(p)^T dy;  dp = drop(dy v^T);  ds = scale p (dp - sum(dy y));  dq = ds k;  dk = ds^T q
  *
  * Shapes: q (batch, heads, queries, head_dim), k (batch, kv_heads, keys, head_dim), v (batch, kv_heads, keys,
- * value_dim), any strides; y and dy (batch, queries, heads, value_dim); lse = log sum exp of the scores (batch, heads,
- * queries). A mask (bool: may be seen) and a bias (added) are (batch, heads, queries, keys), usually with strides of 0.
- * Head h reads head h / (heads / kv_heads) of k and v. Parallel: forward over tiles of queries. Backward over the heads
- * of k and v where there are enough of them; else each rank takes tiles of keys of every head for dk and dv, then tiles
- * of queries for dq, and computes p twice. Numerics: tiles have QUERIES queries (half as many if causal, so that less
- * is hidden) and KEYS keys; products are those of gemm, over head_dim and value_dim in chunks of TURNED. A tile
- * multiplies what was summed so far by exp(old max - new max), and adds itself. dq adds up the tiles of keys, dk and dv
- * those of queries (of the heads that read them, in order), ascending from 0. A query that sees no key has y = 0 and no
- * gradient. What causal hides is left out in whole tiles. Dropout draws position ((head * tiles + tile) * keys + key) *
- * height + query, head within the batch, query within its tile of that height. Source: Milakov & Gimelshein, "Online
- * normalizer calculation for softmax", arXiv:1805.02867 (2018); Dao et al., "FlashAttention", NeurIPS 2022.
+ *   value_dim), any strides; y and dy (batch, queries, heads, value_dim); lse = log sum exp of the scores (batch,
+ *   heads, queries). A mask (bool: may be seen) and a bias (added) are (batch, heads, queries, keys), usually with
+ *   strides of 0. Head h reads head h / (heads / kv_heads) of k and v.
+ * Parallel: forward over tiles of queries. Backward over the heads of k and v where there are enough of them; else
+ *   each rank takes tiles of keys of every head for dk and dv, then tiles of queries for dq, and computes p twice.
+ * Numerics: tiles have QUERIES queries (half as many if causal, so that less is hidden) and KEYS keys. Products are
+ *   those of gemm; q k^T and dy v^T go in chunks of TURNED. Before a tile of keys is added, what was summed is
+ *   multiplied by exp(old max - new max). dq adds up the tiles of keys; dk and dv those of queries, of one head
+ *   after the other; all ascending from 0. A query that sees no key has y = 0 and no gradient. Keys that causal
+ *   hides from a whole tile are left out. Dropout draws position ((head * tiles + tile) * keys + key) * height +
+ *   query: head within the batch, query within its tile, of that height.
+ * Source: Milakov & Gimelshein, "Online normalizer calculation for softmax", arXiv:1805.02867 (2018); Dao et al.,
+ *   "FlashAttention", NeurIPS 2022.
  *
  * Scores are kept transposed, a row for each key: queries then are lanes, sums over keys need no tree, and every
  * product but those with q^T and dy^T, which are turned once per tile, reads its operands as they lie.
@@ -218,12 +220,6 @@ static void drop_tile(const work *w) {
         for (int64_t i = 0; i < lanes_of(w); i += NN_WIDTH) v_store(p + i, drop(&dropping, drawn + i, v_load(p + i)));
 }
 
-/* ---- forward ---- */
-/* Exponentials of the scores, with the largest so far taken off, and what is known of each query. */
-typedef struct {
-    real max[QUERIES], sum[QUERIES], factor[QUERIES];
-} softmax_state;
-
 /* ---- what comes next is fetched into L2, row by row, while exponentials are computed ---- */
 static void fetch_later(work *w, const void *data, nn_matrix x, int64_t rows, int64_t cols) {
     if (data) w->ahead[w->ahead_count++] = (region){x, rows, cols};
@@ -254,8 +250,13 @@ NN_INLINE void fetch_ahead(const work *w, int64_t row) {
             __builtin_prefetch(r->x.data + row * r->x.row_stride + j, 0, 2);
 }
 
-/* exp(x), but 0 where that would be subnormal: processors take a hundred cycles for each of those, and masks make many.
- */
+/* ---- forward ---- */
+/* Exponentials of the scores, with the largest so far taken off, and what is known of each query. */
+typedef struct {
+    real max[QUERIES], sum[QUERIES], factor[QUERIES];
+} softmax_state;
+
+/* exp(x), but 0 where that would be subnormal: each of those takes a hundred cycles, and masks make many of them. */
 NN_INLINE vec weight(vec x) {
     const vec least = v_set1(NNV_REAL(-87, -708));
     const nnv_reduced a = nnv_reduce_exp(v_clamp(x, least, v_set1(NNV_EXP_INF)));
