@@ -499,8 +499,10 @@ LAYERS = {
     "CosineEmbeddingLoss": lambda: nn.CosineEmbeddingLoss(margin=0.5),
     "CosineSimilarity": lambda: nn.CosineSimilarity(dim=-1, eps=1e-4),
     "PairwiseDistance": lambda: nn.PairwiseDistance(p=1.0, eps=1e-4, keepdim=True),
+    "MultiheadAttention": lambda: nn.MultiheadAttention(4, 2, 0.3, bias=False, kdim=3, batch_first=True),
     "NLLLoss": lambda: nn.NLLLoss(nncore.tensor([1.0, 2.0])),
     "Perceptron": lambda: nn.Perceptron(3, 2, threshold=[1, 2], weight=[[1, 2, 3], [4, 5, 6]]),
+    "PositionalEncoding": lambda: nn.PositionalEncoding(4, 0.3, 7, batch_first=True),
     "ReLU": lambda: nn.ReLU(),
     "ReLU6": lambda: nn.ReLU6(),
     "Sequential": lambda: nn.Sequential(nn.Linear(1, 2), nn.Sequential(nn.Tanh(), nn.Linear(2, 3))),
@@ -510,6 +512,8 @@ LAYERS = {
     "Softmax": lambda: nn.Softmax(1),
     "Softplus": lambda: nn.Softplus(2.0, 10.0),
     "Tanh": lambda: nn.Tanh(),
+    "TransformerEncoder": lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 2, nn.LayerNorm(4)),
+    "TransformerEncoderLayer": lambda: nn.TransformerEncoderLayer(4, 2, 8, 0.3, "gelu", 1e-4, True, True, False),
     "Unflatten": lambda: nn.Unflatten(1, (2, 3)),
 }
 REBUILT_BY_HAND = {"Module", "ParameterList"}

@@ -76,6 +76,7 @@ class MultiheadAttention(Module):
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
         self.dropout = dropout
+        self.bias = bias
         self.batch_first = batch_first
         alike = self.kdim == embed_dim == self.vdim
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim) if alike else None}

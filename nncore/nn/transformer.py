@@ -77,6 +77,25 @@ class TransformerEncoderLayer(Module):
         self.dropout2 = Dropout(dropout)
         self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
 
+    def get_config(self):
+        """The arguments of the constructor."""
+        return {
+            "d_model": self.self_attn.embed_dim,
+            "nhead": self.self_attn.num_heads,
+            "dim_feedforward": self.linear1.out_features,
+            "dropout": self.dropout.p,
+            "activation": next((name for name, f in ACTIVATIONS.items() if f is self.activation), self.activation),
+            "layer_norm_eps": self.norm1.eps,
+            "batch_first": self.self_attn.batch_first,
+            "norm_first": self.norm_first,
+            "bias": self.linear1.bias is not None,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer that get_config described."""
+        return cls(**config)
+
     def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
         """Compute the output; see the class.
 
@@ -126,6 +145,16 @@ class TransformerEncoder(Module):
         self.layers = ModuleList([copy.deepcopy(encoder_layer) for _ in range(num_layers)])
         self.num_layers = num_layers
         self.norm = norm
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        first = self.layers[0] if self.num_layers else None
+        return {"encoder_layer": first, "num_layers": self.num_layers, "norm": self.norm}
+
+    @classmethod
+    def from_config(cls, config):
+        """The encoder that get_config described."""
+        return cls(**config)
 
     def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=False):
         """Compute the output; see the class. The other arguments are those of every layer."""
@@ -184,6 +213,16 @@ class PositionalEncoding(Module):
         self.batch_first = batch_first
         self.dropout = Dropout(dropout)
         self.register_buffer("pe", Tensor(sinusoids(max_len, d_model)[:, None].astype(float_dtype(dtype))))
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        names = ("d_model", "max_len", "batch_first")
+        return {"dropout": self.dropout.p, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls, config):
+        """The layer that get_config described."""
+        return cls(**config)
 
     def forward(self, x):
         """Compute the output; see the class."""
