@@ -115,3 +115,9 @@ def test_forecast(tmp_path):
     assert lstm < 0.7 * line < 0.7 * last
     assert path.shape == (20, 1)
     drawn(tmp_path, "forecast.png")
+
+
+def test_transformer(capsys):
+    loss, of_pairs = load("transformer").main(characters=60_000, steps=32, epochs=4, width=32, count=20)
+    assert loss < of_pairs
+    assert "Args:" in capsys.readouterr().out

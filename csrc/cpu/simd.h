@@ -252,8 +252,9 @@ NN_INLINE vec v_sqrt(vec a) { return (vec)V_NEON(vsqrt)(a); }
 NN_INLINE vec v_round(vec a) { return (vec)V_NEON(vrndn)(a); }
 NN_INLINE vec v_floor(vec a) { return (vec)V_NEON(vrndm)(a); }
 NN_INLINE vec v_ceil(vec a) { return (vec)V_NEON(vrndp)(a); }
-#else
-NN_INLINE vec v_fma(vec a, vec b, vec c) {
+#else /* lane by lane, in calls: one place for the code of each */
+#define V_CALLED static __attribute__((noinline, unused))
+V_CALLED vec v_fma(vec a, vec b, vec c) {
     V_LANEWISE(r, V_LIBM(fma)(a[lane], b[lane], c[lane]));
     return r;
 }
@@ -262,15 +263,15 @@ NN_INLINE vec v_sqrt(vec a) {
     V_LANEWISE(r, V_LIBM(sqrt)(a[lane]));
     return r;
 }
-NN_INLINE vec v_round(vec a) {
+V_CALLED vec v_round(vec a) {
     V_LANEWISE(r, V_LIBM(rint)(a[lane]));
     return r;
 }
-NN_INLINE vec v_floor(vec a) {
+V_CALLED vec v_floor(vec a) {
     V_LANEWISE(r, V_LIBM(floor)(a[lane]));
     return r;
 }
-NN_INLINE vec v_ceil(vec a) {
+V_CALLED vec v_ceil(vec a) {
     V_LANEWISE(r, V_LIBM(ceil)(a[lane]));
     return r;
 }
