@@ -77,7 +77,7 @@ SETTINGS = [
     pooling(2, 7, 8, 10, (3, 2), stride=(2, 3), padding=(1, 0), ceil_mode=1),
     *(
         {"batch": 2, "rows": rows, "n": n, "cols": cols, "terms": 3 * rows}
-        for rows, n, cols in [(5, 7, 1), (67, 40, 67), (0, 3, 5)]
+        for rows, n, cols in [(5, 7, 1), (67, 40, 67), (0, 0, 5)]
     ),
 ]
 SCALARS = {
