@@ -415,9 +415,8 @@ def pool(name, batch, channels, size, window=2, both=False):
     y, index = np.empty_like(_image(batch, channels, out, out)), np.empty((batch, out, out, channels), np.int32)
     forward, options = kernels.KERNELS[f"{name}_pool2d_forward"], (window,) * 4 + (0, 0)
     is_max = name == "max"
-    run = KernelCall(
-        forward, x, *options, *((1, 1) if is_max else (1,)), out=(y, index.transpose(0, 3, 1, 2)) if is_max else y
-    )
+    options += (1, 1, 0) if is_max else (1, 0)  # dilation or count_include_pad; ceil_mode
+    run = KernelCall(forward, x, *options, out=(y, index.transpose(0, 3, 1, 2)) if is_max else y)
     moved = x.size + (2 if is_max and both else 1) * y.size
     work = contest(
         lambda lib, x: getattr(lib.nn.functional, f"{name}_pool2d")(x, window),
