@@ -140,6 +140,7 @@ static void read_kernels_def(void) {
         typedef nn_##kernel##_args row;                                                                                \
         static const nn_field fields[] = {__VA_ARGS__};                                                                \
         _Static_assert(sizeof fields / sizeof fields[0] <= NN_MAX_FIELDS, "too many fields");                          \
+        _Static_assert(sizeof(row) <= NN_MAX_ARGS, "the argument block is too large");                                 \
         fill_info(&infos[NN_KERNEL_##kernel], #kernel, doc, types, sizeof(row), work_of_##kernel, check, fields,       \
                   sizeof fields / sizeof fields[0]);                                                                   \
     }

@@ -43,15 +43,13 @@ static bool begin_step(nn_program *p, int64_t step) {
     return true;
 }
 
-enum { ARGS = 1024 }; /* bytes; every argument block fits */
-
 /* This rank's rows, with a block of its own. */
 static void run_rows(const nn_record *record, const nn_team *team, int rank) {
     const nn_team alone = {1, nn_scratch(team, rank)};
     int64_t begin, end;
     nn_share(record->rows, 1, team, rank, &begin, &end);
     if (begin == end) return;
-    _Alignas(16) unsigned char args[ARGS];
+    _Alignas(16) unsigned char args[NN_MAX_ARGS];
     memcpy(args, record->args, record->size);
     for (int i = 0; i < record->part_count; i++) {
         const nn_part *part = &record->parts[i];

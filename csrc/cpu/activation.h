@@ -32,14 +32,4 @@ static inline void nn_activate(real *row, int64_t n, int64_t activation) {
     }
 }
 
-/* Rows that lie `stride` elements apart; dense ones are one long row. */
-static inline void nn_activate_rows(real *rows, int64_t count, int64_t n, int64_t stride, int64_t activation) {
-    if (activation == NN_ACT_NONE) return;
-    if (n == stride) {
-        nn_activate(rows, count * n, activation);
-        return;
-    }
-    for (int64_t r = 0; r < count; r++) nn_activate(rows + r * stride, n, activation);
-}
-
 #endif

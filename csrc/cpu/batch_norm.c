@@ -97,7 +97,7 @@ static void normalise_rows(const nn_normalisation *c, const nn_epilogue *after, 
             for (; i + NN_WIDTH <= width; i += NN_WIDTH) normalise(c, x + row * cols, y + row * cols, i, NN_WIDTH);
             if (i < width) normalise(c, x + row * cols, y + row * cols, i, width - i);
         }
-        if (nn_has_epilogue(after)) nn_finish_rows(after, y + first * cols, last - first, width, cols, 0);
+        if (after) nn_finish_rows(after, y + first * cols, last - first, width, cols, 0);
     }
 }
 
@@ -127,7 +127,7 @@ NN_DEFINE(batch_norm_forward) {
     }
     const nn_normalisation columns = {mean, rstd, a->weight, a->bias};
     const nn_epilogue after = {.c = a->y, .addend = a->addend, .activation = a->activation};
-    normalise_rows(&columns, &after, a->x, a->y, a->rows, a->C, a->C, team, rank);
+    normalise_rows(&columns, nn_if_any(&after), a->x, a->y, a->rows, a->C, a->C, team, rank);
 }
 
 NN_DEFINE(batch_norm_inference) {
@@ -140,8 +140,8 @@ NN_DEFINE(batch_norm_inference) {
         for (int64_t i = 0; i < width; i++) rstd[i] = 1 / V_LIBM(sqrt)(variance[left + i] + (real)a->eps);
         const nn_normalisation columns = {(const real *)a->running_mean + left, rstd, weight ? weight + left : NULL,
                                           bias ? bias + left : NULL};
-        normalise_rows(&columns, &after, (const real *)a->x + left, (real *)a->y + left, a->rows, a->C, width, team,
-                       rank);
+        normalise_rows(&columns, nn_if_any(&after), (const real *)a->x + left, (real *)a->y + left, a->rows, a->C,
+                       width, team, rank);
     }
 }
 

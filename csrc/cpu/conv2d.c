@@ -115,12 +115,12 @@ NN_DEFINE(conv2d_forward) {
                                .addend = a->addend,
                                .activation = a->activation};
     if (nn_is_depthwise(a)) {
-        NN_FN(depthwise_forward)(a, nn_has_epilogue(&whole) ? &whole : NULL, team, rank);
+        NN_FN(depthwise_forward)(a, nn_if_any(&whole), team, rank);
         return;
     }
     for (int64_t group = 0; group < a->groups; group++) {
         const int64_t group_O = a->O / a->groups, first_o = group * group_O;
-        const nn_epilogue part = from_column(&whole, first_o), *after = nn_has_epilogue(&whole) ? &part : NULL;
+        const nn_epilogue part = from_column(&whole, first_o), *after = nn_if_any(&part);
         if (is_pointwise(a)) {
             pointwise_forward(a, group, after, team, rank);
             continue;
@@ -303,7 +303,7 @@ NN_DEFINE(conv2d_backward) {
     const bool depthwise = nn_is_depthwise(&forward), pointwise = is_pointwise(&forward);
 
     const nn_epilogue whole = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
-    const nn_epilogue *after = nn_has_epilogue(&whole) ? &whole : NULL;
+    const nn_epilogue *after = nn_if_any(&whole);
 
     if (a->dx) dx_of(a, after, team, rank);
 

@@ -35,7 +35,10 @@ typedef struct {
     int64_t gated;
 } nn_epilogue;
 
-NN_INLINE bool nn_has_epilogue(const nn_epilogue *e) { return e->norm.mean || e->addend || e->activation || e->gate; }
+/* The epilogue, or NULL if it does nothing. */
+NN_INLINE const nn_epilogue *nn_if_any(const nn_epilogue *e) {
+    return e->norm.mean || e->addend || e->activation || e->gate ? e : NULL;
+}
 
 static inline void nn_normalise_rows(const nn_epilogue *e, real *rows, int64_t count, int64_t n, int64_t stride,
                                      int64_t column) {

@@ -57,7 +57,7 @@ NN_DEFINE(linear_forward) {
                        .a = &x,
                        .b = &weight,
                        .bias = p->bias,
-                       .after = nn_has_epilogue(&after) ? &after : NULL};
+                       .after = nn_if_any(&after)};
     NN_FN(gemm)(&g, team, rank);
 }
 
@@ -74,7 +74,7 @@ NN_DEFINE(linear_backward) {
                            .K = p->N,
                            .a = &dy,
                            .b = &weight,
-                           .after = nn_has_epilogue(&after) ? &after : NULL};
+                           .after = nn_if_any(&after)};
         NN_FN(gemm)(&g, team, rank);
     }
     if (p->dweight.data) nn_weight_gradient(&p->dweight, p->dy, p->N, p->x, p->M, p->N, p->K, false, team, rank);

@@ -298,16 +298,17 @@ static void tiles_back(const nn_max_pool2d_backward_args *a, const nn_epilogue *
         const int64_t done = h < a->kernel_h ? covered : 0;
         memset(dx + h * x_row + done, 0, (size_t)(x_row - done) * sizeof(real));
     }
-    if (nn_has_epilogue(after)) nn_finish_rows(after, dx, rows, x_row, x_row, 0);
+    if (after) nn_finish_rows(after, dx, rows, x_row, x_row, 0);
 }
 
 NN_DEFINE(max_pool2d_backward) {
     const nn_max_pool2d_backward_args *a = args;
-    const nn_epilogue after = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
+    const nn_epilogue whole = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
+    const nn_epilogue *after = nn_if_any(&whole);
     if (windows_are_tiles(a)) {
         int64_t row, end;
         nn_share(a->N * a->OH, 1, team, rank, &row, &end);
-        for (; row < end; row++) tiles_back(a, &after, row / a->OH, row % a->OH);
+        for (; row < end; row++) tiles_back(a, after, row / a->OH, row % a->OH);
         return;
     }
     axis_back h, w;
@@ -323,8 +324,7 @@ NN_DEFINE(max_pool2d_backward) {
                       .index = (const int32_t *)a->index + at.n * image,
                       .kernel_w = a->kernel_w};
         row_parts_back(max_back_part, &r, &r.to, &w, true);
-        if (nn_has_epilogue(&after))
-            nn_finish_rows(&after, (real *)a->dx + row * a->W * a->C, 1, a->W * a->C, a->W * a->C, 0);
+        if (after) nn_finish_rows(after, (real *)a->dx + row * a->W * a->C, 1, a->W * a->C, a->W * a->C, 0);
     }
 }
 
@@ -489,7 +489,8 @@ NN_INLINE void avg_back_part(const void *row, int64_t i, int64_t count, nn_range
 
 NN_DEFINE(avg_pool2d_backward) {
     const nn_avg_pool2d_backward_args *a = args;
-    const nn_epilogue after = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
+    const nn_epilogue whole = {.c = a->dx, .addend = a->addend, .gate = a->gate, .gated = a->gated};
+    const nn_epilogue *after = nn_if_any(&whole);
     axis_back h, w;
     axis_init(&h, a->stride_h, a->padding_h, 1, a->kernel_h, a->H, a->OH);
     axis_init(&w, a->stride_w, a->padding_w, 1, a->kernel_w, a->W, a->OW);
@@ -514,7 +515,6 @@ NN_DEFINE(avg_pool2d_backward) {
             r.place = divide_lines(&d, r.image_line, r.to.first + r.to.inside.begin * step,
                                    r.to.first + (r.to.inside.end - 1) * step + 1);
         row_parts_back(avg_back_part, &r, &r.to, &w, d.quotients != NULL);
-        if (nn_has_epilogue(&after))
-            nn_finish_rows(&after, (real *)a->dx + row * a->W * a->C, 1, a->W * a->C, a->W * a->C, 0);
+        if (after) nn_finish_rows(after, (real *)a->dx + row * a->W * a->C, 1, a->W * a->C, a->W * a->C, 0);
     }
 }

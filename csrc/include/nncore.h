@@ -13,6 +13,7 @@
 
 #define NN_MAX_DIM 8
 #define NN_MAX_FIELDS 32
+#define NN_MAX_ARGS 2048                /* bytes of an argument block */
 #define NN_MAX_COUNT (INT64_C(1) << 48) /* elements in one array */
 #define NN_SCRATCH (1 << 20)            /* bytes of scratch memory per rank */
 

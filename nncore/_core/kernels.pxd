@@ -25,6 +25,7 @@ cdef extern from "nncore.h" nogil:
         NN_FIELD_COUNT
         NN_FIELD_SIZES
         NN_FIELD_FUSED
+        NN_MAX_ARGS
         NN_f32
         NN_f64
         NN_i64

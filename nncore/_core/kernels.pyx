@@ -60,8 +60,6 @@ cdef end_calls():
 
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
 cdef double GIL_WORK = 20000.0
-cdef enum:
-    BLOCK = 2048  # bytes; every argument block fits
 
 cdef object _FORWARD = "_forward"
 cdef list _DTYPES = [np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool")]
@@ -256,8 +254,6 @@ cdef class Kernel:
                 self.optional_outputs += 1 if self.info.fields[i].flags & NN_OPT else 0
             elif self.info.fields[i].kind not in (NN_FIELD_SIZE, NN_FIELD_SIZES, NN_FIELD_FUSED):
                 self.inputs += 1
-        if self.info.size > BLOCK:
-            raise SystemError(f"{self.__name__}: argument block of {self.info.size} bytes")
 
     cdef bint _is_output(self, int i) noexcept:
         return self.info.fields[i].flags & NN_INOUT == NN_OUT
@@ -405,8 +401,8 @@ cdef class Kernel:
     cdef object _call(self, tuple args, object out, object want, dict named, Stopwatch *watch):
         cdef const nn_kernel_info *info = self.info
         cdef const nn_field *f
-        cdef nn_array arrays[32]
-        cdef char block[BLOCK]
+        cdef nn_array arrays[NN_MAX_FIELDS]
+        cdef char block[NN_MAX_ARGS]
         cdef int i, position = 0, dtype = -1, flat = -1
         cdef bint same = True
         cdef cnp.ndarray array

@@ -9,8 +9,6 @@ ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "silu": 5}  # NN_A
 FORWARD = {"linear_forward": "y", "conv2d_forward": "y", "batch_norm_forward": "y", "batch_norm_inference": "y"}
 PRODUCTS_BACK = ("linear_backward", "conv2d_backward")
 BACKWARD = dict.fromkeys((*PRODUCTS_BACK, "max_pool2d_backward", "avg_pool2d_backward"), "dx")
-# Kernels whose output depends on the position of an element as well.
-POSITIONAL = ("dropout", "random_uniform", "random_normal")
 # Kernels whose output rows depend on nothing but the same rows of their row-shaped inputs: kernel -> how many there are.
 ROWS = {
     "linear_forward": "M",
@@ -83,7 +81,7 @@ def _absorb_addition(record, add):
         return None
     if "activation" in _names(record.kernel) and _scalar(record, "activation"):
         return None
-    product = record.operand(_output(record))
+    product = record.operand((FORWARD | BACKWARD)[record.kernel.__name__])
     summands = [add.operand("a"), add.operand("b")]
     mine = [o for o in summands if o.buffer is product.buffer]
     if len(mine) != 1 or not _alike(*summands, add.operand("y")):
@@ -178,10 +176,6 @@ def _alike(*operands):
 
 def _names(kernel):
     return [name for name, *_ in kernel.fields]
-
-
-def _output(record):
-    return (FORWARD | BACKWARD)[record.kernel.__name__]
 
 
 def _scalar(record, name):
@@ -360,7 +354,7 @@ def _row_count(record):
 
 def row_field(kernel):
     """Name of the field of a kernel that counts its rows, or None if they cannot be computed one by one."""
-    if kernel.__name__ in POSITIONAL:
+    if "seed" in _names(kernel):  # it draws by position
         return None
     return "n" if kernel.pointwise else ROWS.get(kernel.__name__)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from nncore._core.kernels import KERNELS
+from nncore._core.passes import ACTIVATIONS as FUSED_ACTIVATIONS
 from nncore._core.tape import is_grad_enabled, record
 from nncore._core.tensor import TensorBase
 from nncore.ops.convert import as_tensor, cast, result_dtype, saved_factors
@@ -12,9 +13,8 @@ from nncore.ops.dims import contiguous_array, sum_to
 
 _matmul, _linear_forward, _linear_backward = (KERNELS[name] for name in ("matmul", "linear_forward", "linear_backward"))
 
-# Activations a GEMM or a convolution can apply to its result while it is in a register, by name. Their order is
-# that of NN_ACT_* in csrc/include/nncore.h.
-ACTIVATIONS = {None: 0, "relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "silu": 5}
+# Activations a GEMM or a convolution can apply to its result while it is in the cache, by name.
+ACTIVATIONS: dict[str | None, int] = {None: 0, **FUSED_ACTIVATIONS}
 # Those whose derivative is a function of the output, so that the fused forward pass keeps what backward needs.
 _BACKWARD_FROM_OUTPUT = {name: KERNELS[f"{name}_backward"] for name in ("relu", "sigmoid", "tanh")}
 

@@ -316,8 +316,7 @@ def replay_pass(replay, callbacks, interrupts, progress):
     """An epoch of training over arrays; result as of `run_pass`.
 
     Callbacks that watch batches get every batch; those that want to know of losses that are not finite, the first such
-    batch. Without them the steps run on in native code, and the bar and Ctrl-C get
-    their turn now and then.
+    batch. Without them the steps run on in native code, and the bar and Ctrl-C get their turn now and then.
     """
     step, steps = replay.step, replay.batches.steps
     objective, model = step.objective, step.model
