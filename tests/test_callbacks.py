@@ -18,6 +18,7 @@ from nncore.training import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from nncore.training.callback import CallbackList
 
 X = np.linspace(-1, 1, 40, dtype=np.float32).reshape(20, 2)
 Y = X[:, :1] * X[:, 1:]
@@ -219,6 +220,24 @@ def test_save_every_so_many_batches(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1-3.safetensors", "2-2.safetensors"]
     with pytest.raises(ValueError, match="ModelCheckpoint: argument 'save_freq' is 0"):
         ModelCheckpoint("x", save_freq=0)
+
+
+def test_batches_are_shown_to_a_checkpoint_that_counts_them(tmp_path):
+    class Mine(ModelCheckpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            batches.append(batch)
+
+    def watched(callback):
+        callbacks = CallbackList(callback, make(), {})
+        return callbacks.watch_batches, len(callbacks.methods("on_train_batch_end"))
+
+    batches = []
+    assert watched(ModelCheckpoint(tmp_path / "x")) == (False, 0)
+    assert watched(ModelCheckpoint(tmp_path / "x", save_freq=2)) == (True, 1)
+    assert watched(Mine(tmp_path / "x")) == (True, 1)
+    make().fit(X, Y, batch_size=10, callbacks=[Mine(tmp_path / "x")], verbose=0)
+    assert batches == [0, 1]
 
 
 # ---- learning rates ----

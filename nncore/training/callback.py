@@ -15,6 +15,8 @@ class Callback:
         params: what fit was called with: `epochs`, `initial_epoch`, `steps`, `verbose`.
         only_if_not_finite: whether `on_train_batch_end` is to be called after batches with a loss that is not finite
             only. Then fit need not come out of native code after every batch. Default False.
+        idle: the functions of its class that do nothing with its arguments, as `(ModelCheckpoint.on_train_batch_end,)`; fit
+            does not call them, and need not come out of native code for them. Default: none.
 
     Example:
         >>> class Stop(Callback):
@@ -25,6 +27,7 @@ class Callback:
     """
 
     only_if_not_finite = False
+    idle = ()
 
     def __init__(self):
         self.model = None
@@ -89,7 +92,7 @@ class Callback:
 
 
 def _overrides(callback, hook):
-    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
+    return getattr(getattr(callback, hook), "__func__", None) not in (getattr(Callback, hook), *callback.idle)
 
 
 class CallbackList:

@@ -182,6 +182,7 @@ class ModelCheckpoint(Callback):
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq
+        self.idle = (ModelCheckpoint.on_train_batch_end,) if save_freq == "epoch" else ()
         self.best = initial_value_threshold
         self._epoch = 0
         self._batches = 0
