@@ -17,6 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(m.name for m in pkgutil.walk_packages(nncore.__path__, "nncore.") if not m.name.endswith("__main__"))
 NEEDS_MATPLOTLIB = re.compile(r"\bviz\.plot_|matplotlib|\.plot\(")
+NEEDS_TENSORBOARD = re.compile(r"\bTensorBoard\(")
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,8 @@ def skip_without_what_it_needs(text):
     if NEEDS_MATPLOTLIB.search(text or ""):
         matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
         matplotlib.use("Agg")
+    if NEEDS_TENSORBOARD.search(text or ""):
+        pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 
 def run(test):

@@ -13,6 +13,7 @@ from ..training.callbacks import (
 )
 from ..training.history import History
 from ..training.small_step import StopOnSmallStep
+from ..training.tensorboard import TensorBoard
 from ..training.watch import InformationPlane, Watch, WeightPath
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "StopOnSmallStep",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "Watch",
     "WeightPath",

@@ -17,6 +17,7 @@ from .measures import confusion_matrix
 from .model import Model
 from .small_step import StopOnSmallStep
 from .summary import summary
+from .tensorboard import TensorBoard
 from .watch import InformationPlane, Watch, WeightPath
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "StopOnSmallStep",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "Watch",
     "WeightPath",

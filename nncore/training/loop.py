@@ -121,6 +121,7 @@ class TrainingStep:
         step: `compute`, replayed where that is possible.
         every: batches whose mean gradient is one update.
         accumulated: batches that wait in the gradients for the next update.
+        batches: done in this epoch.
     """
 
     def __init__(self, model):
@@ -129,7 +130,7 @@ class TrainingStep:
         self.optimizer = model.optimizer
         self.step = self.compute if model.run_eagerly else Patient(self.compute, self.put_back)
         self.every = model.gradient_accumulation_steps
-        self.accumulated = 0
+        self.accumulated = self.batches = 0
         self.refresh()
 
     def refresh(self):
@@ -159,6 +160,7 @@ class TrainingStep:
             self.accumulated = 0
             raise
         self.advance()
+        self.batches += 1
         self.objective.update(float(loss.array), y.array, outputs.array, weight)
 
     def compute(self, inputs, y, weight, begins=True, ends=True):
@@ -228,7 +230,7 @@ class TrainingStep:
 
     def begin(self):
         """At the start of an epoch: what an earlier one that was cut off has left is forgotten."""
-        self.accumulated = 0
+        self.accumulated = self.batches = 0
 
     def finish(self):
         """At the end of an epoch: update with the batches that still wait."""
@@ -343,5 +345,6 @@ def replay_pass(replay, callbacks, interrupts, progress):
             interrupts.release()
         if watched or not math.isfinite(objective.logs()["loss"]):
             callbacks.call("on_train_batch_end", number - 1, objective.logs())
+    step.batches = number
     step.finish()
     return objective.logs()
