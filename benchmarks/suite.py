@@ -120,11 +120,18 @@ def op_cases():
 VARIANTS = {
     "adaptive_avg_pool2d": ((32, 64, 14, 15),),
     "adaptive_max_pool2d": ((32, 64, 14, 15),),
+    "addmm": ((256, 512), (256, 512), (512, 512)),
+    "addmm_row": ((512,), (256, 512), (512, 512)),
     "avg_pool2d_ceil": ((32, 64, 55, 55),),
+    "baddbmm": ((64,), (16, 64, 64), (16, 64, 64)),
     "conv1d": ((32, 64, 200), (64, 64, 3), (64,)),
     "conv2d_flipped": ((16, 64, 28, 28), (64, 64, 3, 3), (64,)),
     "conv_transpose2d": ((16, 64, 28, 28), (64, 64, 3, 3), (64,)),
     "conv_transpose2d_strided": ((16, 64, 14, 14), (64, 32, 3, 3), (32,)),
+    "einsum": ((64, 32), (64, 32, 32), (64, 32)),
+    "einsum_diagonal": ((128, 128, 64), (64, 64)),
+    "einsum_scores": ((8, 256, 8, 64), (8, 256, 8, 64)),
+    "einsum_sums": ((64, 128, 128), (64, 64)),
     "group_norm": ((32, 64, 28, 28), (64,), (64,)),
     "interpolate_bilinear": ((32, 64, 4, 4),),
     "interpolate_nearest": ((32, 64, 28, 28),),
@@ -134,6 +141,9 @@ VARIANTS = {
     "pad_replicate": ((32, 64, 28, 28),),
     "prelu": ((4096, 256), (256,)),
     "rms_norm": ((4096, 256), (256,)),
+    "roll": ((1024, 1024),),
+    "tril": ((1024, 1024),),
+    "triu": ((1024, 1024),),
 }
 
 # A new pointwise op is measured against the formula of its test, until somebody writes down a faster one.

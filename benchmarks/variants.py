@@ -15,11 +15,18 @@ def _interpolate(torch, x, **options):
 TORCH = {
     "adaptive_avg_pool2d": lambda torch, x: torch.nn.functional.adaptive_avg_pool2d(x, (3, 2)),
     "adaptive_max_pool2d": lambda torch, x: torch.nn.functional.adaptive_max_pool2d(x, (3, 2)),
+    "addmm": lambda torch, x, a, b: torch.addmm(x, a, b, beta=0.5, alpha=-2),
+    "addmm_row": lambda torch, x, a, b: torch.addmm(x, a, b),
     "avg_pool2d_ceil": lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "baddbmm": lambda torch, x, a, b: torch.baddbmm(x, a, b, beta=2),
     "conv1d": lambda torch, x, w, b: torch.nn.functional.conv1d(x, w, b, 2, 1),
     "conv2d_flipped": lambda torch, x, w, b: torch.nn.functional.conv2d(x, w.flip(2, 3), b),
     "conv_transpose2d": lambda torch, x, w, b: torch.nn.functional.conv_transpose2d(x, w, b),
     "conv_transpose2d_strided": lambda torch, x, w, b: torch.nn.functional.conv_transpose2d(x, w, b, 2, 1, 1),
+    "einsum": lambda torch, *tensors: torch.einsum("bn,anm,bm->ba", *tensors),
+    "einsum_diagonal": lambda torch, *tensors: torch.einsum("iij,jk->kij", *tensors),
+    "einsum_scores": lambda torch, *tensors: torch.einsum("bqhd,bkhd->bhqk", *tensors),
+    "einsum_sums": lambda torch, *tensors: torch.einsum("...ij,k...->j...", *tensors),
     "group_norm": lambda torch, x, w, b: torch.nn.functional.group_norm(x, 2, w, b),
     "interpolate_bilinear": lambda torch, x: _interpolate(torch, x, size=(5, 3), mode="bilinear"),
     "interpolate_nearest": lambda torch, x: _interpolate(torch, x, scale_factor=2),
@@ -29,6 +36,9 @@ TORCH = {
     "pad_replicate": lambda torch, x: torch.nn.functional.pad(x, (1, 2, 0, 1), "replicate"),
     "prelu": lambda torch, x, w: torch.nn.functional.prelu(x, w),
     "rms_norm": lambda torch, x, w: torch.nn.functional.rms_norm(x, x.shape[-1:], w, 1e-5),
+    "roll": lambda torch, x: torch.roll(x, (3, -1), (0, -1)),
+    "tril": lambda torch, x: torch.tril(x, -1),
+    "triu": lambda torch, x: torch.triu(x, -1),
 }
 
 

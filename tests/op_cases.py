@@ -272,6 +272,15 @@ for mode, name in {"reflect": "reflect", "replicate": "edge", "circular": "wrap"
          (((3, 5),), ((2, 3, 4),)),
          lambda n: ((2, n + 3),), LARGE,
          ["copy", "add"], ulp=0)
+case("roll", lambda x: x.roll((3, -1), (0, -1)), lambda x: np.roll(x, (3, -1), (0, -1)), X,
+     (((3, 5),), ((2, 3, 4),), ((5,),)),
+     lambda n: ((2, n),), LARGE,
+     ["copy"], dtypes=ANY, ulp=0)
+for name in ("tril", "triu"):
+    case(name, lambda x, name=name: getattr(x, name)(-1), lambda x, name=name: getattr(np, name)(x, -1), X,
+         (((3, 5),), ((4, 3),), ((2, 3, 3),)),
+         lambda n: ((n, 3),), LARGE,
+         ["where"], dtypes=ANY, ulp=0)
 case("index", lambda x, i: x[i], lambda x, i: x[i], (Arg(), Arg(0, 5, kind="index")),
      (((5, 3), (7,)), ((5,), (2, 3)), ((5, 2, 2), (4,))),
      lambda n: ((5, n), (4,)), ((5, 701), (307,)),
@@ -304,6 +313,40 @@ for activation, function in {None: np.positive, "relu": reference.relu, "tanh": 
          (((3, 5), (4, 5), (4,)), ((5,), (4, 5), (4,)), ((2, 3, 5), (1, 5), (1,))),
          lambda n: ((3, n), (5, n), (5,)), ((131, 257), (131, 257), (131,)),
          both("linear"), ulp=16 if activation else 8, scale=lambda x, w, b: product_scale(x, w.T) + np.abs(b) + 1)
+for label, shape in [("", (5, 1)), ("_row", (7,))]:
+    case(f"addmm{label}", lambda x, a, b, label=label: nncore.addmm(x, a, b, **({} if label else {"beta": 0.5, "alpha": -2})),
+         lambda x, a, b, label=label: x + a @ b if label else 0.5 * x - 2 * (a @ b), (Arg(), *AB),
+         ((shape, (5, 3), (3, 7)), ((1,), (1, 4), (4, 1))),
+         lambda n, label=label: (((n,) if label else (2, 1)), (2, 3), (3, n)),
+         ((131,) if label else (131, 131), (131, 257), (257, 131)),
+         ["linear_forward"] if label else ["matmul", "mul", "add"], ulp=8,
+         scale=lambda x, a, b: np.abs(x) + 2 * product_scale(a, b))
+case("baddbmm", lambda x, a, b: nncore.baddbmm(x, a, b, beta=2), lambda x, a, b: 2 * x + a @ b, (Arg(), *AB),
+     (((2, 5, 7), (2, 5, 3), (2, 3, 7)), ((7,), (2, 5, 3), (2, 3, 7))),
+     lambda n: ((1, 1), (3, 2, n), (3, n, 4)), ((131,), (3, 131, 130), (3, 130, 131)),
+     ["matmul", "mul", "add"], ulp=8, scale=lambda x, a, b: 2 * np.abs(x) + product_scale(a, b))
+
+
+def summed(name, equation, *settings, **options):
+    """einsum of an equation, against NumPy's."""
+    shapes, sized, large = settings
+    case(name, lambda *tensors: nncore.einsum(equation, *tensors), lambda *arrays: np.einsum(equation, *arrays),
+         (Arg(),) * len(large), shapes, sized, large,
+         ulp=16, scale=lambda *arrays: np.einsum(equation, *map(np.abs, arrays)), **options)
+
+
+summed("einsum", "bn,anm,bm->ba",
+       (((2, 3), (4, 3, 5), (2, 5)), ((1, 3), (1, 3, 1), (2, 1))),
+       lambda n: ((2, n), (3, n, 4), (2, 4)), ((64, 100), (50, 100, 110), (64, 110)), names=["matmul"])
+summed("einsum_scores", "bqhd,bkhd->bhqk",
+       (((2, 3, 4, 5), (2, 6, 4, 5)), ((1, 3, 1, 5), (2, 1, 1, 5))),
+       lambda n: ((1, 2, 3, n), (1, 3, 3, n)), ((4, 70, 3, 64), (4, 71, 3, 64)), names=["matmul"])
+summed("einsum_diagonal", "iij,jk->kij",
+       (((3, 3, 4), (4, 2)), ((2, 2, 1), (3, 2))),
+       lambda n: ((n, n, 2), (2, 3)), ((131, 131, 33), (33, 20)), names=["mul"])
+summed("einsum_sums", "...ij,k...->j...",
+       (((2, 3, 4), (5, 2)), ((3, 4), (2,))),
+       lambda n: ((2, n, 3), (n, 1)), ((61, 67, 70), (63, 61)), names=["sum", "mul"])
 
 
 # ---- attention ----

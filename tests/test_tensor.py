@@ -179,6 +179,31 @@ def test_shapes():
         x.sum(3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_roll_and_triangles_are_numpys(dtype):
+    array = (np.arange(24).reshape(2, 3, 4) % 5).astype(dtype)
+    x = nncore.from_numpy(array)
+    for shifts, dims in [
+        (1, None),
+        (-30, None),
+        (2, 1),
+        (7, -1),
+        ((1, -2), (0, 2)),
+        ((1, 1), (2, 2)),
+        (0, 0),
+        ([3], [-3]),
+    ]:
+        rolled = x.roll(shifts, dims)
+        assert rolled.dtype == dtype
+        np.testing.assert_array_equal(rolled.numpy(), np.roll(array, shifts, dims))
+    for diagonal in (-9, -2, -1, 0, 1, 3, 9):
+        np.testing.assert_array_equal(x.tril(diagonal).numpy(), np.tril(array, diagonal))
+        np.testing.assert_array_equal(x.triu(diagonal).numpy(), np.triu(array, diagonal))
+    assert nncore.roll(x[0, 0, 0], 3).shape == ()
+    assert nncore.roll(x[:0], 1, 0).shape == (0, 3, 4)
+    assert nncore.triu(x[:, :0]).shape == (2, 0, 4)
+
+
 @pytest.mark.parametrize("dim", [None, 0, 1, -1, (0, 2), (0, 1, 2), (1,)])
 @pytest.mark.parametrize("keepdim", [False, True])
 def test_reductions_are_numpys(dim, keepdim):

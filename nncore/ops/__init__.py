@@ -9,6 +9,7 @@ from nncore.ops import (
     activations,
     attention,
     broadcast,
+    contraction,
     conv,
     create,
     indexing,
@@ -27,12 +28,14 @@ from nncore.ops import (
     resample,
     shape,
     softmaxes,
+    triangles,
 )
 
 __all__ = ["as_tensor", "default_dtype", "set_default_dtype"]
 __all__ += activations.__all__
 __all__ += attention.__all__
 __all__ += broadcast.__all__
+__all__ += contraction.__all__
 __all__ += conv.__all__
 __all__ += create.__all__
 __all__ += indexing.__all__
@@ -51,10 +54,12 @@ __all__ += reduce.__all__
 __all__ += resample.__all__
 __all__ += shape.__all__
 __all__ += softmaxes.__all__
+__all__ += triangles.__all__
 
 from nncore.ops.activations import *
 from nncore.ops.attention import *
 from nncore.ops.broadcast import *
+from nncore.ops.contraction import *
 from nncore.ops.conv import *
 from nncore.ops.convert import as_tensor, default_dtype, set_default_dtype
 from nncore.ops.create import *
@@ -74,3 +79,4 @@ from nncore.ops.reduce import *
 from nncore.ops.resample import *
 from nncore.ops.shape import *
 from nncore.ops.softmaxes import *
+from nncore.ops.triangles import *

@@ -107,6 +107,14 @@ def result_dtype(a, b):
     return np.promote_types(p, q)
 
 
+def common_dtype(tensors):
+    """dtype of an operation on one or more tensors."""
+    widest = tensors[0]
+    for x in tensors[1:]:
+        widest = widest if result_dtype(widest, x) == widest.array.dtype else x
+    return widest.array.dtype
+
+
 def constant(value, dtype):
     """A tensor without dimensions that holds a Python number; cached, read-only."""
     key = (value or str(value), dtype, type(value))  # 0.0 and -0.0 are equal

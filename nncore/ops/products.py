@@ -1,6 +1,7 @@
 """Matrix products. Both passes of each run in csrc/cpu/gemm.c."""
 
 import math
+import numbers
 
 import numpy as np
 
@@ -8,8 +9,10 @@ from nncore._core.kernels import KERNELS
 from nncore._core.passes import ACTIVATIONS as FUSED_ACTIVATIONS
 from nncore._core.tape import is_grad_enabled, record
 from nncore._core.tensor import TensorBase
-from nncore.ops.convert import as_tensor, cast, result_dtype, saved_factors
+from nncore.ops.broadcast import add, mul
+from nncore.ops.convert import as_tensor, cast, common_dtype, result_dtype, saved_factors
 from nncore.ops.dims import contiguous_array, sum_to
+from nncore.ops.shape import transpose
 
 _matmul, _linear_forward, _linear_backward = (KERNELS[name] for name in ("matmul", "linear_forward", "linear_backward"))
 
@@ -224,4 +227,84 @@ def linear(x, weight, bias=None, activation=None):
     return result if afterwards is None else getattr(result, afterwards)()
 
 
-__all__ = ["bmm", "dot", "linear", "matmul", "mm"]
+def _plus_product(op, tensors, names, ndim, beta, alpha):
+    """beta input + alpha a @ b for tensors (input, a, b), the last two with ndim dimensions."""
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        if not isinstance(factor, numbers.Real):
+            raise TypeError(f"{op}: argument '{name}' is {factor!r}, expected a number")
+    tensors = [as_tensor(x) for x in tensors]
+    shape, a_shape, b_shape = (x.array.shape for x in tensors)
+    if not len(a_shape) == len(b_shape) == ndim or a_shape[:-2] != b_shape[:-2] or a_shape[-1] != b_shape[-2]:
+        form = "(M, K) and (K, N)" if ndim == 2 else "(B, M, K) and (B, K, N)"
+        raise ValueError(
+            f"{op}: arguments '{names[0]}' and '{names[1]}' have shapes {a_shape} and {b_shape}, expected {form}"
+        )
+    full = (*a_shape[:-1], b_shape[-1])
+    if len(shape) > ndim or any(m not in (1, n) for m, n in zip(reversed(shape), reversed(full))):
+        raise ValueError(f"{op}: argument 'input' has shape {shape}, expected one that broadcasts to {full}")
+    dtype = common_dtype(tensors)
+    if dtype.kind != "f":
+        raise TypeError(f"{op}: arguments have dtype {dtype}, expected float32 or float64")
+    x, a, b = (cast(t, dtype) for t in tensors)
+    if beta == alpha == 1 and ndim == 2 and shape == full[1:]:
+        return linear(a, transpose(b, 0, 1), x)
+    product = matmul(a, b) if alpha == 1 else mul(matmul(a, b), float(alpha))
+    return product if beta == 0 else add(x if beta == 1 else mul(x, float(beta)), product)
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """y = beta input + alpha mat1 mat2; for a row as input, as in a linear layer, in one kernel.
+
+    Args:
+        input: Tensor that broadcasts to (M, N). With beta 0 it is not read, even if it is NaN, and gets no gradient.
+        mat1: Tensor of shape (M, K).
+        mat2: Tensor of shape (K, N).
+        beta: factor of input. Default: 1.
+        alpha: factor of the product. Default: 1.
+
+    Returns:
+        Tensor of shape (M, N).
+
+    Raises:
+        TypeError: no argument is float32 or float64, or a factor is no number.
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> import nncore
+        >>> a = nncore.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> nncore.addmm(nncore.tensor([10.0, 20.0]), a, a)
+        tensor([[17., 30.],
+                [25., 42.]])
+        >>> nncore.addmm(nncore.tensor(1.0), a, a, beta=0.5, alpha=2)
+        tensor([[14.5000, 20.5000],
+                [30.5000, 44.5000]])
+    """
+    return _plus_product("addmm", (input, mat1, mat2), ("mat1", "mat2"), 2, beta, alpha)
+
+
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    """y = beta input + alpha batch1 batch2, a matrix product for each of the batch.
+
+    Args:
+        input: Tensor that broadcasts to (B, M, N). With beta 0 it is not read, even if it is NaN, and gets no gradient.
+        batch1: Tensor of shape (B, M, K).
+        batch2: Tensor of shape (B, K, N).
+        beta: factor of input. Default: 1.
+        alpha: factor of the product. Default: 1.
+
+    Returns:
+        Tensor of shape (B, M, N).
+
+    Raises:
+        TypeError: no argument is float32 or float64, or a factor is no number.
+        ValueError: the shapes do not fit.
+
+    Example:
+        >>> import nncore
+        >>> nncore.baddbmm(nncore.tensor(1.0), nncore.ones(2, 1, 3), nncore.ones(2, 3, 2)).tolist()
+        [[[4.0, 4.0]], [[4.0, 4.0]]]
+    """
+    return _plus_product("baddbmm", (input, batch1, batch2), ("batch1", "batch2"), 3, beta, alpha)
+
+
+__all__ = ["addmm", "baddbmm", "bmm", "dot", "linear", "matmul", "mm"]

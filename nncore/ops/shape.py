@@ -1,14 +1,14 @@
 """Shapes: views of the same memory, joining, splitting."""
 
+import itertools
 import math
 
 import numpy as np
 
-from nncore._core import capture
 from nncore._core.kernels import KERNELS
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
-from nncore.ops.convert import INT64, as_tensor, cast, constant, result_dtype
+from nncore.ops.convert import INT64, as_tensor, cast, common_dtype, constant
 from nncore.ops.dims import contiguous_array, empty_in_order_of, filled, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import view_of
 
@@ -272,14 +272,12 @@ def cat(tensors, dim=0):
             raise ValueError(
                 f"cat: argument 'tensors' holds shape {t.array.shape} at position {i}, expected {first.shape} but for dim {d}"
             )
-    dtype = tensors[0]
-    for t in tensors[1:]:
-        dtype = dtype if result_dtype(dtype, t) == dtype.array.dtype else t
-    tensors = [cast(t, dtype.array.dtype) for t in tensors]
+    dtype = common_dtype(tensors)
+    tensors = [cast(t, dtype) for t in tensors]
     ends = np.cumsum([t.array.shape[d] for t in tensors]).tolist()
     starts = [0, *ends[:-1]]
     shape = first.shape[:d] + (ends[-1],) + first.shape[d + 1 :]
-    y = empty_in_order_of(first, shape, dtype.array.dtype)
+    y = empty_in_order_of(first, shape, dtype)
     before = (slice(None),) * d
     for t, start, end in zip(tensors, starts, ends):
         _copy(t.array, out=y[before + (slice(start, end),)])
@@ -396,24 +394,60 @@ def flip(x, dims):
     return view_of(x, np.flip(x.array, dims), vjp, "flip")
 
 
-def tril(x, diagonal=0):
-    """The lower triangle of the last two dimensions, zero above.
+def _rolled(array, shifts):
+    """A copy of `array` with what leaves at one end of a dimension come in at the other; a shift for each dimension."""
+    moves = []
+    for n, shift in zip(array.shape, shifts):
+        first = shift % n if n else 0  # where the front goes
+        halves = ((slice(0, n - first), slice(first, n)), (slice(n - first, n), slice(0, first)))
+        moves.append(halves if first else halves[:1])
+    y = empty_in_order_of(array, array.shape, array.dtype)
+    for blocks in itertools.product(*moves):
+        _copy(array[tuple(source for source, _ in blocks)], out=y[tuple(target for _, target in blocks)])
+    return y
+
+
+def roll(x, shifts, dims=None):
+    """Shift the elements along dimensions; what leaves at one end comes in at the other.
+
+    Args:
+        x: Tensor.
+        shifts: number of places, or one for each of dims; negative ones shift towards the front.
+        dims: dimension or sequence of them; one named twice is shifted twice. Default: the elements as one row.
+
+    Returns:
+        Tensor of x's shape.
+
+    Raises:
+        ValueError: there are not as many shifts as dims.
 
     Example:
         >>> import nncore
-        >>> nncore.tril(nncore.ones(2, 2)).tolist()
-        [[1.0, 0.0], [1.0, 1.0]]
+        >>> nncore.roll(nncore.tensor([1.0, 2.0, 3.0]), 1)
+        tensor([3., 1., 2.])
+        >>> nncore.roll(nncore.tensor([[1, 2], [3, 4], [5, 6]]), (-1, 1), (0, 1)).tolist()
+        [[4, 3], [6, 5], [2, 1]]
     """
     x = as_tensor(x)
-    if x.array.ndim < 2:
-        raise ValueError(f"tril: argument 'x' has shape {x.array.shape}, expected at least 2 dimensions")
-    mask = capture.constant(np.tri(*x.array.shape[-2:], diagonal, dtype=bool))
-    array = x.array
+    shape = x.array.shape
+    if dims is None:
+        return reshape(roll(reshape(x, x.array.size), shifts, 0), shape)
+    shifts, dims = (value if isinstance(value, (tuple, list)) else (value,) for value in (shifts, dims))
+    if len(shifts) != len(dims) or not dims:
+        raise ValueError(f"roll: argument 'shifts' is {shifts}, expected one for each of the dims {dims}")
+    if not shape:
+        raise IndexError(f"roll: argument 'dims' is {dims}, expected None for a tensor without dimensions")
+    total = [0] * len(shape)
+    for shift, dim in zip(shifts, dims):
+        if isinstance(shift, bool) or not isinstance(shift, (int, np.integer)):
+            raise TypeError(f"roll: argument 'shifts' holds {shift!r}, expected integers")
+        (d,) = normalize_dims("roll", dim, len(shape))
+        total[d] += int(shift)
 
     def vjp(needs, dy):
-        return KERNELS["where"](mask, dy, constant(0, dy.dtype).array)
+        return _rolled(dy, [-shift for shift in total])
 
-    return record(KERNELS["where"](mask, array, constant(0, array.dtype).array), (x,), vjp)
+    return record(_rolled(x.array, total), (x,), vjp)
 
 
 def one_hot(x, num_classes=-1):
@@ -455,11 +489,11 @@ __all__ = [
     "one_hot",
     "permute",
     "reshape",
+    "roll",
     "split",
     "squeeze",
     "stack",
     "transpose",
-    "tril",
     "unbind",
     "unflatten",
     "unsqueeze",
