@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ _copy = KERNELS["copy"]
 _TERM = re.compile(r"([a-zA-Z]*)(\.\.\.)?([a-zA-Z]*)")
 
 
+@lru_cache(maxsize=256)
 def _labels(equation, shapes):
     """(labels of each operand's dimensions, those of the result): letters; under an ellipsis -1, -2, ... from its right end."""
 
@@ -54,10 +56,11 @@ def _labels(equation, shapes):
     return labels, [*before, *range(-hidden if ellipsis else 0, 0), *after]
 
 
-def _sizes(equation, labels, shapes):
+@lru_cache(maxsize=256)
+def _sizes(equation, shapes):
     """Size of each label. Size 1 is stretched to that of the other operands, but not within an operand."""
     sizes = {}
-    for i, (names, shape) in enumerate(zip(labels, shapes)):
+    for i, (names, shape) in enumerate(zip(_labels(equation, shapes)[0], shapes)):
         own = {}
         for label, n in zip(names, shape):
             known = sizes.get(label, 1)
@@ -172,9 +175,9 @@ def einsum(equation, *operands):
             f"einsum: argument 'equation' is a {type(equation).__name__}, expected a string such as 'ij,jk->ik'"
         )
     tensors = [as_tensor(x) for x in operands]
-    shapes = [x.array.shape for x in tensors]
+    shapes = tuple(x.array.shape for x in tensors)
     labels, result = _labels(equation, shapes)
-    sizes = _sizes(equation, labels, shapes)
+    sizes = _sizes(equation, shapes)
     dtype = common_dtype(tensors)
     if dtype.kind != "f":
         raise TypeError(f"einsum: arguments have dtype {dtype}, expected float32 or float64")
