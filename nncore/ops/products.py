@@ -17,7 +17,7 @@ from nncore.ops.shape import transpose
 _matmul, _linear_forward, _linear_backward = (KERNELS[name] for name in ("matmul", "linear_forward", "linear_backward"))
 
 # Activations a GEMM or a convolution can apply to its result while it is in the cache, by name.
-ACTIVATIONS: dict[str | None, int] = {None: 0, **FUSED_ACTIVATIONS}
+ACTIVATIONS: dict[str | None, int] = dict([(None, 0), *FUSED_ACTIVATIONS.items()])
 # Those whose derivative is a function of the output, so that the fused forward pass keeps what backward needs.
 _BACKWARD_FROM_OUTPUT = {name: KERNELS[f"{name}_backward"] for name in ("relu", "sigmoid", "tanh")}
 
