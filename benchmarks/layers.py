@@ -478,17 +478,6 @@ def nll_loss(rows, cols, weighted=False):
     return with_torch(contest, lambda torch, *t: torch.nn.functional.nll_loss(*t, **options), *arrays)
 
 
-def one_hot(rows, cols):
-    """1 at the class of each row, int64."""
-    target, unit = np.random.default_rng(1).integers(0, cols, rows), np.eye(cols, dtype=np.int64)
-    z, tensor = np.empty((rows, cols), np.int64), nncore.from_numpy(target)
-    run = {
-        "numpy": lambda: np.take(unit, target, axis=0, out=z, mode="clip"),
-        "nncore": lambda: F.one_hot(tensor, cols),
-    }
-    return with_torch(Contest(run, bytes=8.0 * z.size), lambda torch, t: torch.nn.functional.one_hot(t, cols), target)
-
-
 def soft_cross_entropy(rows, cols):
     """losses = -sum target log softmax(x), per row."""
     x, z = normal(rows, cols), empty(rows, cols)
@@ -706,38 +695,7 @@ def attention_backward(batch, heads, length, head_dim, mask=None):
     return with_torch(Contest(run, flops=2.5 * flops, atol=1e-3), by_torch, q, k, v, gradient=dy)
 
 
-# ---- tables, shapes ----
-def embedding_forward(count, rows, cols):
-    """y[n] = table[index[n]]."""
-    table, index = normal(rows, cols), np.random.default_rng(1).integers(0, rows, count)
-    y, z = empty(count, cols), empty(count, cols)
-    indices, weight = nncore.from_numpy(index), nncore.from_numpy(table)
-    run = {
-        "numpy": lambda: np.take(table, index, axis=0, out=z, mode="clip"),
-        "nncore": lambda: kernels.gather_rows(table, index, out=y),
-        "nncore eager": lambda: F.embedding(indices, weight),
-    }
-    contest = Contest(run, bytes=8.0 * y.size)
-    return with_torch(contest, lambda torch, i, w: torch.nn.functional.embedding(i, w), index, table)
-
-
-def embedding_backward(count, rows, cols):
-    """dtable[r] = sum of dy[n] with index[n] = r."""
-    dy, index = normal(count, cols), np.random.default_rng(1).integers(0, rows, count)
-    dtable, z = empty(rows, cols), empty(rows, cols)
-
-    def by_numpy():
-        z.fill(0)
-        np.add.at(z, index, dy)
-        return z
-
-    run = {"numpy": by_numpy, "nncore": lambda: kernels.scatter_add_rows(dy, index, rows, out=dtable)}
-    contest = Contest(run, bytes=4.0 * dtable.size + 12.0 * dy.size, atol=1e-4)
-    return with_torch(
-        contest, lambda torch, i, w: torch.nn.functional.embedding(i, w), index, np.zeros_like(dtable), gradient=dy
-    )
-
-
+# ---- shapes ----
 def cat(*shapes):
     """Arrays laid one after the other."""
     arrays = [normal(*shape, seed=i) for i, shape in enumerate(shapes)]
@@ -765,14 +723,6 @@ def pad(*shape):
 
     run = {"numpy": by_numpy, "nncore": lambda: F.pad(tensor, (1, 1, 1, 1))}
     return with_torch(Contest(run, bytes=8.0 * x.size), lambda torch, t: torch.nn.functional.pad(t, (1, 1, 1, 1)), x)
-
-
-def index(count, rows, cols):
-    """x[i]"""
-    x, i = normal(rows, cols), np.random.default_rng(1).integers(0, rows, count)
-    z, tensor, indices = empty(count, cols), nncore.from_numpy(x), nncore.from_numpy(i)
-    run = {"numpy": lambda: np.take(x, i, axis=0, out=z, mode="clip"), "nncore": lambda: tensor[indices]}
-    return with_torch(Contest(run, bytes=8.0 * z.size), lambda torch, t, k: t[k], x, i)
 
 
 # ---- random numbers ----

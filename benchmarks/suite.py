@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import nncore
-from benchmarks import elementwise, layers, recurrent, variants
+from benchmarks import elementwise, indexed, layers, recurrent, variants
 
 MEGA, SMALL = (1_000_000,), (64, 128)
 MATRIX = [(4096, 256), (128, 10)]
@@ -45,9 +45,15 @@ ROWS = {
     "cat": (layers.cat, [((512, 1024), (512, 1024))]),
     "stack": (layers.stack, [(2, 512, 1024)]),
     "pad": (layers.pad, [(32, 64, 56, 56)]),
-    "index": (layers.index, TABLE),
-    "embedding": (layers.embedding_forward, TABLE),
-    "embedding_backward": (layers.embedding_backward, TABLE),
+    "index": (indexed.index, TABLE),
+    "embedding": (indexed.embedding_forward, TABLE),
+    "embedding_backward": (indexed.embedding_backward, TABLE),
+    "gather": (indexed.gather, MATRIX),
+    "scatter": (partial(indexed.scatter, "scatter"), MATRIX),
+    "scatter_add": (partial(indexed.scatter, "scatter_add"), MATRIX),
+    "index_select": (indexed.index_select, MATRIX),
+    "cumsum": (partial(indexed.cumsum, 1), MATRIX),
+    "cumsum_first": (partial(indexed.cumsum, 0), MATRIX),
     "matmul": (layers.matmul, [(1, 256, 512, 512), (16, 64, 64, 64), (1, 1024, 1024, 1024)]),
     "matmul_columns": (layers.matmul, [(1, 512, 512, 8)]),
     "linear": (layers.linear_forward, PRODUCTS),
@@ -78,7 +84,7 @@ ROWS = {
     "soft_cross_entropy": (layers.soft_cross_entropy, MATRIX),
     "nll_loss": (layers.nll_loss, MATRIX),
     "nll_loss_weighted": (layers.nll_loss, [(*size, True) for size in MATRIX]),
-    "one_hot": (layers.one_hot, MATRIX),
+    "one_hot": (indexed.one_hot, MATRIX),
     "layer_norm": (layers.layer_norm_forward, [(4096, 256), (64, 64)]),
     "layer_norm_backward": (layers.layer_norm_backward, [(4096, 256), (64, 64)]),
     "attention": (layers.attention_forward, ATTENTION),

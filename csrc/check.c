@@ -293,9 +293,14 @@ bool nn_check_combine_rows(void *args, nn_error *error) {
            check_range("ends", a->ends, a->rows, a->terms + 1, NULL, error);
 }
 
-bool nn_check_put_along(void *args, nn_error *error) {
-    const nn_put_along_args *a = args;
-    return check_range("index", a->index, a->outer * a->inner, a->n, NULL, error);
+bool nn_check_gather_along(void *args, nn_error *error) {
+    const nn_gather_along_args *a = args;
+    return check_range("index", a->index, a->outer * a->m * a->inner, a->n, NULL, error);
+}
+
+bool nn_check_scatter_along(void *args, nn_error *error) {
+    const nn_scatter_along_args *a = args;
+    return check_range("index", a->index, a->outer * a->m * a->inner, a->n, NULL, error);
 }
 
 static bool check_unit_interval(const char *name, double value, nn_error *error) {

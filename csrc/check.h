@@ -17,6 +17,7 @@ bool nn_check_conv_transpose2d_forward(void *args, nn_error *error);
 bool nn_check_cross_entropy_backward(void *args, nn_error *error);
 bool nn_check_cross_entropy_forward(void *args, nn_error *error);
 bool nn_check_dropout(void *args, nn_error *error);
+bool nn_check_gather_along(void *args, nn_error *error);
 bool nn_check_gather_rows(void *args, nn_error *error);
 bool nn_check_gru_backward(void *args, nn_error *error);
 bool nn_check_gru_forward(void *args, nn_error *error);
@@ -27,10 +28,10 @@ bool nn_check_max_pool2d_backward(void *args, nn_error *error);
 bool nn_check_max_pool2d_forward(void *args, nn_error *error);
 bool nn_check_nll_loss_backward(void *args, nn_error *error);
 bool nn_check_nll_loss_forward(void *args, nn_error *error);
-bool nn_check_put_along(void *args, nn_error *error);
 bool nn_check_reduce(void *args, nn_error *error);
 bool nn_check_rnn_backward(void *args, nn_error *error);
 bool nn_check_rnn_forward(void *args, nn_error *error);
 bool nn_check_scatter_add_rows(void *args, nn_error *error);
+bool nn_check_scatter_along(void *args, nn_error *error);
 
 #endif

@@ -24,7 +24,8 @@ X86_ISAS = {
 ISAS = dict.fromkeys(("x86_64", "amd64", "i686", "i386"), X86_ISAS)  # by machine; others have the baseline
 FLOATS = ["f32", "f64"]
 INTEGERS = ["i64", "i32", "u8", "b8"]  # baseline only
-ANY_DTYPE = ["broadcast", "reduce", "embedding", "table"]  # files of csrc/cpu with kernels for every dtype
+# files of csrc/cpu with kernels for every dtype
+ANY_DTYPE = ["along", "broadcast", "cumsum", "embedding", "reduce", "table"]
 
 # The numeric contract (docs/numerics.md) forbids contraction and every -ffast-math promise but these two.
 C_FLAGS = [
@@ -38,6 +39,7 @@ C_FLAGS = [
     "-Wall",
     "-Wextra",
     "-Wshadow",
+    "-Wpointer-arith",
 ]
 if os.environ.get("NNCORE_WERROR"):
     C_FLAGS.append("-Werror")

@@ -8,7 +8,7 @@ from nncore._core.capture import refuse, touch
 from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
-from nncore.ops import pointwise, reduce
+from nncore.ops import along, pointwise, reduce
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
 from nncore.ops.indexing import modify, set_index
 from nncore.ops.random import fill_normal, fill_uniform
@@ -569,6 +569,7 @@ def _dtype_method(name, dtype):
 for _name in [
     *pointwise.__all__,
     *reduce.__all__,
+    *along.__all__,
     "add",
     "sub",
     "mul",
@@ -634,6 +635,8 @@ for _name in [
     "neg",
     "masked_fill",
     "lerp",
+    "scatter",
+    "scatter_add",
 ]:
     setattr(Tensor, f"{_name}_", _in_place_method(_name))
 for _name, _dtype in (

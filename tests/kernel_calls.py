@@ -48,6 +48,10 @@ SETTINGS = [
     *({"n": n} for n in [(0,), (1,), (19,), (5, 67), (3, 2711)]),
     *({"rows": rows, "cols": cols} for rows, cols in [(1, 1), (3, 17), (67, 40), (2, 5000), (300, 3), (0, 5)]),
     *({"outer": o, "n": n, "inner": i} for o, n, i in [(3, 1, 1), (2, 9001, 1), (3, 70, 19), (1, 600, 67), (5, 17, 3)]),
+    *(
+        {"outer": o, "n": n, "m": m, "inner": i}
+        for o, n, m, i in [(3, 5, 2, 1), (2, 9, 3000, 19), (1, 40, 30, 301), (2, 3, 0, 5)]
+    ),
     *({"n": (7, 9), "rows": rows, "cols": cols} for rows, cols in [(5, 1), (60, 19)]),
     *({"rows": rows, "C": channels} for rows, channels in [(2, 1), (67, 19), (3000, 5)]),
     *(
@@ -81,11 +85,11 @@ SETTINGS = [
     ),
 ]
 SCALARS = {
-    "activation": 4, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "causal": 1, "ceil_mode": 0, "classic": 0, "correction": 1.0,
+    "activation": 4, "add": 1, "alpha": 0.7, "beta": 0.6, "beta1": 0.9, "beta2": 0.99, "causal": 1, "ceil_mode": 0, "classic": 0, "correction": 1.0,
     "count_include_pad": 0, "dampening": 0.1, "decoupled": 1, "delta": 0.8, "eps": 1e-5, "epsilon_hat": 0, "exponent": 2.5, "high": 2.0,
     "ignore_index": 1, "input_scale": 1.3, "label_smoothing": 0.1, "low": -1.0, "lr": 0.1, "lr_decay": 0.5, "max": 1.5, "maximize": 0,
     "mean": 0.5, "min": -0.75, "momentum": 0.9, "momentum_decay": 0.004, "negative_slope": 0.1, "nesterov": 0, "offset": 13,
-    "output_padding_h": 0, "output_padding_w": 0, "p": 0.25, "rho": 0.9, "scale": 1.1, "seed": 7, "std": 2.0, "step": 3,
+    "output_padding_h": 0, "output_padding_w": 0, "p": 0.25, "reverse": 1, "rho": 0.9, "scale": 1.1, "seed": 7, "std": 2.0, "step": 3,
     "threshold": 20.0, "training": 1, "unbiased": 1, "weight_decay": 0.01,
 }  # fmt: skip
 LENGTHS = [7, 1, 0, 4160, 33]  # of the parameters of an optimizer
@@ -99,7 +103,8 @@ INDICES = {  # (kernel, field) -> dtype, the size that bounds it
     ("cross_entropy_backward", "target"): ("int64", "cols"),
     ("nll_loss_forward", "target"): ("int64", "cols"),
     ("nll_loss_backward", "target"): ("int64", "cols"),
-    ("put_along", "index"): ("int64", "n"),
+    ("gather_along", "index"): ("int64", "n"),
+    ("scatter_along", "index"): ("int64", "n"),
     **{
         (f"{cell}_{way}", "lengths"): ("int64", "seq")
         for cell in ("rnn", "lstm", "gru")

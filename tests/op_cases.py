@@ -238,9 +238,9 @@ for label, axis in [("all", None), ("last", -1), ("first", 0)]:
     reduction(f"amin_{label}", *over("amin", axis), axis, ["min"], kind="distinct", ulp=0, **options)
     reduction(f"argmax_{label}", *over("argmax", axis), axis, ["argmax"], gradient=False, **options)
     reduction(f"argmin_{label}", *over("argmin", axis), axis, ["argmin"], gradient=False, **options)
-reduction("max_along", lambda x: x.max(1), lambda x: (x.max(1), x.argmax(1)), -1, ["max_along", "put_along"],
+reduction("max_along", lambda x: x.max(1), lambda x: (x.max(1), x.argmax(1)), -1, ["max_along", "scatter_along"],
           kind="distinct", ulp=0)
-reduction("min_along", lambda x: x.min(0), lambda x: (x.min(0), x.argmin(0)), 0, ["min_along", "put_along"],
+reduction("min_along", lambda x: x.min(0), lambda x: (x.min(0), x.argmin(0)), 0, ["min_along", "scatter_along"],
           kind="distinct", ulp=0)
 reduction("mean", *over("mean", -1), -1, ["mean", "div"], scale=lambda x: np.abs(x).mean(-1), ulp=4, special="rows")
 for label, axis in [("", -1), ("_first", 0)]:
@@ -251,6 +251,11 @@ for label, axis in [("", -1), ("_first", 0)]:
               ["logsumexp", "softmax_columns_forward" if label else "softmax_forward"], scale=8, ulp=4)
 reduction("std", lambda x: x.std(-1), lambda x: x.std(-1, ddof=1), -1, ["var"], ulp=20)
 reduction("norm", lambda x: x.norm(), lambda x: np.sqrt(np.square(x).sum()), None, ["sum_squares", "sqrt_forward"], ulp=6)
+
+for label, axis in [("", -1), ("_first", 0)]:
+    reduction(f"cumsum{label}", lambda x, axis=axis: x.cumsum(axis),
+              lambda x, axis=axis: np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "biu" else None), axis,
+              ["cumsum"], dtypes=ANY, ulp=8, scale=lambda x, axis=axis: np.abs(x).sum(axis, keepdims=True) + 0 * x)
 
 # ---- shapes and indices ----
 case("cat", lambda a, b: nncore.cat([a, b], 1), lambda a, b: np.concatenate([a, b], 1), AB,
@@ -284,6 +289,22 @@ for name in ("tril", "triu"):
 case("index", lambda x, i: x[i], lambda x, i: x[i], (Arg(), Arg(0, 5, kind="index")),
      (((5, 3), (7,)), ((5,), (2, 3)), ((5, 2, 2), (4,))),
      lambda n: ((5, n), (4,)), ((5, 701), (307,)),
+     ["gather_rows", "scatter_add_rows"], ulp=0)
+case("gather", lambda x, i: nncore.gather(x, 1, i), lambda x, i: np.take_along_axis(x[: len(i)], i, 1), (Arg(), INDEX),
+     (((2, 3), (2, 5)), ((4, 3, 2), (4, 1, 2)), ((4, 5), (3, 2))),
+     lambda n: ((2, n + 3), (2, n)), ((211, 301), (211, 401)),
+     ["gather_along", "scatter_along"], dtypes=ANY, ulp=0)
+case("scatter", lambda x, i, source: nncore.scatter(x, 0, i, source), reference.scatter, (Arg(), INDEX, Arg()),
+     (((3, 2), (2, 2), (2, 2)), ((4, 2, 3), (1, 2, 3), (2, 2, 3)), ((5, 4), (7, 3), (7, 4))),
+     lambda n: ((n + 3, 2), (n, 2), (n, 2)), ((211, 301), (401, 301), (401, 301)),
+     ["scatter_along", "gather_along"], dtypes=ANY, ulp=0)
+case("scatter_add", lambda x, i, source: nncore.scatter_add(x, 0, i, source), reference.scatter_add, (Arg(), INDEX, Arg()),
+     (((3, 2), (2, 2), (2, 2)), ((4, 2, 3), (1, 2, 3), (2, 2, 3)), ((5, 4), (7, 3), (7, 4))),
+     lambda n: ((n + 3, 2), (n, 2), (n, 2)), ((211, 301), (401, 301), (401, 301)),
+     ["scatter_along", "gather_along"], dtypes=NUMBERS, ulp=4, scale=lambda x, i, source: np.full(x.shape, 2.0 * len(i) + 2))
+case("index_select", lambda x, i: nncore.index_select(x, -1, i), lambda x, i: np.take(x, i, -1), (Arg(), INDEX),
+     (((2, 3), (5,)), ((4,), (2,))),
+     lambda n: ((2, n + 3), (n,)), ((211, 301), (401,)),
      ["gather_rows", "scatter_add_rows"], ulp=0)
 case("embedding", F.embedding, lambda i, table: table[i], (Arg(0, 11, kind="index"), Arg()),
      (((7,), (11, 3)), ((2, 3), (11, 1))),
@@ -481,7 +502,7 @@ case("nll_loss_weighted", lambda x, t, w: F.nll_loss(x, t, weight=w, ignore_inde
 case("one_hot", lambda i: F.one_hot(i, 3), lambda i: np.eye(3, dtype=np.int64)[i], (INDEX,),
      (((5,),), ((2, 3),), ((),)),
      line, ((7013,),),
-     ["put_along"], gradient=False)
+     ["scatter_along"], gradient=False)
 
 # ---- norms ----
 WEIGHT = Arg(0.5, 1.5)

@@ -213,3 +213,20 @@ def gru(
         h = np.where(active, (1 - z) * n + z * h, h)
         y[t] = np.where(active, h, 0)
     return y, h
+
+
+def scatter(x, index, source):
+    """Along the first axis, one element after the other."""
+    return _scattered(x, index, source, lambda old, new: new)
+
+
+def scatter_add(x, index, source):
+    return _scattered(x, index, source, lambda old, new: old + new)
+
+
+def _scattered(x, index, source, combine):
+    y = x.copy()
+    for at in np.ndindex(index.shape):
+        to = (index[at], *at[1:])
+        y[to] = combine(y[to], source[at])
+    return y

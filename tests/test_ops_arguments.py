@@ -15,7 +15,7 @@ NAMES = kernels.__all__[1:]
 
 # ---- a valid call of every kernel, made from its fields ----
 SIZES = {"N": 2, "C": 4, "H": 6, "W": 5, "O": 3, "I": 4, "KH": 3, "KW": 3, "OH": 4, "OW": 3, "rows": 7, "cols": 5,
-         "n": 6, "outer": 2, "inner": 3, "batch": 2, "M": 3, "K": 5, "seq": 4, "terms": 4, "H3": 18, "H4": 24,
+         "n": 6, "outer": 2, "m": 4, "inner": 3, "batch": 2, "M": 3, "K": 5, "seq": 4, "terms": 4, "H3": 18, "H4": 24,
          "heads": 4, "kv_heads": 2, "queries": 3, "keys": 5, "head_dim": 4, "value_dim": 6}  # fmt: skip
 POOLED = {**SIZES, "OH": 3, "OW": 2}
 LEADING = (2, 3)
@@ -334,6 +334,19 @@ REFUSED = [
     ("tril", lambda: t(3).tril(), ValueError, "argument 'x' has shape (3,), expected at least 2 dimensions"),
     ("triu", lambda: t(3).triu(), ValueError, "argument 'x' has shape (3,), expected at least 2 dimensions"),
     ("triu", lambda: t(3, 3).triu(0.5), TypeError, "argument 'diagonal' is 0.5, expected an integer"),
+    ("gather", lambda: nncore.gather(t(2, 3), 1, INTEGERS), ValueError, "argument 'index' has shape (3,), expected 2 dimensions"),
+    ("gather", lambda: nncore.gather(t(3), 0, t(3)), TypeError, "argument 'index' has dtype float32"),
+    ("gather", lambda: nncore.gather(t(3), 0, INTEGERS * 3),
+     ValueError, "argument 'index' holds 3 at position 0, expected 0 <= index < 3"),
+    ("gather", lambda: nncore.gather(t(3), 1, INTEGERS), IndexError, "argument 'dim' is 1"),
+    ("scatter", lambda: nncore.scatter(t(3), 0, INTEGERS * -1, 1.0), ValueError, "argument 'index' holds -1 at position 0"),
+    ("scatter", lambda: nncore.scatter(t(3), 0, INTEGERS, t(2)), ValueError, "argument 'src' has shape (2,), expected at least"),
+    ("scatter", lambda: nncore.scatter(INTEGERS, 0, INTEGERS, 0.5), TypeError, "argument 'src' has dtype float32, expected int64"),
+    ("scatter_add", lambda: nncore.scatter_add(t(2, 3), 0, nncore.zeros(1, 4, dtype=np.int64), t(1, 4)),
+     ValueError, "none but dim 0 larger than in (2, 3)"),
+    ("index_select", lambda: nncore.index_select(t(3), 0, t(3)), TypeError, "argument 'index' has dtype float32"),
+    ("cumsum", lambda: nncore.cumsum(t(3), (0, 1)), IndexError, "argument 'dim' is 1"),
+    ("cumsum", lambda: nncore.cumsum(t(3), None), ValueError, "argument 'dim' is None, expected one dimension"),
     ("one_hot", lambda: F.one_hot(nncore.tensor([3]), 2), ValueError, "argument 'x' holds 3 at position 0, expected 0 <= index < 2"),
     ("pad", lambda: F.pad(t(3), (1,)), ValueError, "argument 'pad' is (1,)"),
     ("pad", lambda: F.pad(t(3), (1, 1), "no"), ValueError, "argument 'mode' is 'no'"),

@@ -225,14 +225,29 @@ def test_extrema_and_their_positions(dtype, n):
         np.testing.assert_array_equal(across[1][0], index)
 
 
-def test_put_along():
-    x, index = normal(np.float32, 3, 4), np.random.default_rng(0).integers(0, 6, (3, 4))
-    expected = np.zeros((3, 6, 4), np.float32)
-    np.put_along_axis(expected, index[:, None], x[:, None], 1)
-    assert (kernels.put_along(x, index, 6) == expected).all()
-    assert (kernels.put_along(x.T.copy().T, index, 6) == expected).all()
-    with pytest.raises(ValueError, match="put_along: argument 'index' holds 6 at position 5, expected 0 <= index < 6"):
-        kernels.put_along(x, np.where(np.arange(12).reshape(3, 4) == 5, 6, index), 6)
+def test_scatter_along():
+    x, index = normal(np.float32, 3, 8, 4), np.random.default_rng(0).integers(0, 6, (3, 8, 4))
+    source, base = x.transpose(0, 2, 1).copy().transpose(0, 2, 1), normal(np.float32, 3, 6, 4)
+    for start in (None, base):
+        for add in (0, 1):
+            expected = np.zeros_like(base) if start is None else base.copy()
+            for o, m, i in np.ndindex(index.shape):
+                expected[o, index[o, m, i], i] = x[o, m, i] + (expected[o, index[o, m, i], i] if add else 0)
+            assert (kernels.scatter_along(start, x, index, add, 6) == expected).all()
+            assert (kernels.scatter_along(start, source, index, add, 6) == expected).all()
+    assert (kernels.gather_along(base, index) == np.take_along_axis(base, index, 1)).all()
+    wrong = np.where(np.arange(96).reshape(3, 8, 4) == 5, 6, index)
+    with pytest.raises(
+        ValueError, match="scatter_along: argument 'index' holds 6 at position 5, expected 0 <= index < 6"
+    ):
+        kernels.scatter_along(None, x, wrong, 0, 6)
+
+
+def test_running_sums_keep_what_float32_would_lose():
+    x = np.full((1, 2**22, 1), 0.1, np.float32)
+    y = kernels.cumsum(x, 0)[0, :, 0]
+    assert y[-1] == np.float32(2**22 * np.float64(np.float32(0.1)))
+    assert (kernels.cumsum(x[:, :1000], 1)[0, ::-1, 0] == y[:1000]).all()
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 200), (4, 70, 90), (2, 3, 60, 70)])

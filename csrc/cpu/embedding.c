@@ -1,8 +1,6 @@
 /* gather_rows: y[n,:] = table[index[n],:].  scatter_add_rows, its gradient: y[r,:] = sum of dy[n,:] with index[n] = r.
- * put_along: y[o,index[o,i],i] = x[o,i], all else 0: the gradient of a maximum, and one-hot codes.
  *
- * Shapes: table (rows, cols), index (n,) within [0, rows), y (n, cols); dy (n, cols), y (rows, cols);
- *   put_along: x, index (outer, inner) within [0, n), y (outer, n, inner).
+ * Shapes: table (rows, cols), index (n,) within [0, rows), y (n, cols); dy (n, cols), y (rows, cols).
  * Parallel: gather shares the rows of y. scatter shares the columns where they are many, else the rows of y: every rank
  *   reads all of index and adds what falls into its own part, so nothing is written twice.
  * Numerics: gather copies. scatter adds in ascending order of n, starting at zero, whatever the team.
@@ -63,16 +61,3 @@ NN_DEFINE(scatter_add_rows) {
     }
 }
 #endif
-
-NN_DEFINE(put_along) {
-    const nn_put_along_args *a = args;
-    const real *x = a->x.data;
-    const int64_t *index = a->index;
-    real *y = a->y;
-    int64_t begin, end;
-    nn_share(a->outer, 1, team, rank, &begin, &end);
-    memset(y + begin * a->n * a->inner, 0, (size_t)((end - begin) * a->n * a->inner) * sizeof(real));
-    for (int64_t o = begin; o < end; o++)
-        for (int64_t i = 0; i < a->inner; i++)
-            y[(o * a->n + index[o * a->inner + i]) * a->inner + i] = x[o * a->x.stride[0] + i * a->x.stride[1]];
-}

@@ -58,6 +58,10 @@ cdef end_calls():
     nn_capturing = 0
 
 
+cdef enum:
+    LINE = 64            # bytes
+    LINES_FROM = 16384  # bytes of an array that begins with a cache line
+
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
 cdef double GIL_WORK = 20000.0
 
@@ -199,7 +203,20 @@ cdef cnp.ndarray _empty(int ndim, int64_t *shape, int dtype, int flags):
 
 
 cdef inline cnp.ndarray _empty_fast(int ndim, cnp.npy_intp *dims, cnp.dtype descr):
-    return cnp.PyArray_EMPTY(ndim, dims, descr.type_num, 0)
+    """NumPy's memory begins 16 bytes into a cache line: where it pays, an array that begins with one."""
+    cdef cnp.npy_intp nbytes = cnp.PyDataType_ELSIZE(descr)
+    cdef int i
+    for i in range(ndim):
+        nbytes *= dims[i]
+    if nbytes < LINES_FROM or nn_capturing:
+        return cnp.PyArray_EMPTY(ndim, dims, descr.type_num, 0)
+    nbytes += LINE
+    cdef cnp.ndarray memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
+    cdef char *data = <char *> cnp.PyArray_DATA(memory)
+    data += -<intptr_t> data & (LINE - 1)
+    cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(ndim, dims, descr.type_num, data)
+    cnp.set_array_base(a, memory)
+    return a
 
 
 cdef _write_back(cnp.ndarray temporary, cnp.ndarray destination):

@@ -21,7 +21,7 @@ from nncore.ops.dims import (
 _sum, _max, _min, _argmax, _argmin = (KERNELS[name] for name in ("sum", "max", "min", "argmax", "argmin"))
 _sum_squares, _sqrt = KERNELS["sum_squares"], KERNELS["sqrt_forward"]
 _mean, _var, _var_backward, _logsumexp = (KERNELS[name] for name in ("mean", "var", "var_backward", "logsumexp"))
-_put_along = KERNELS["put_along"]
+_scatter_along = KERNELS["scatter_along"]
 _copy, _mul, _div, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "eq"))
 
 
@@ -157,7 +157,8 @@ def _select(name):
         out_shape, n = reduced_shape(shape, dims, keepdim), blocks.shape[1]
 
         def vjp(needs, dy, _):
-            return _put_along(contiguous_array(dy).reshape(indices.shape), indices, n).reshape(shape)
+            at = indices[:, None]
+            return _scatter_along(None, contiguous_array(dy).reshape(at.shape), at, 0, n).reshape(shape)
 
         vjp.__qualname__ = name
         return record((values.reshape(out_shape), indices.reshape(out_shape)), (x,), vjp)

@@ -12,7 +12,7 @@ from nncore.ops.convert import INT64, as_tensor, cast, common_dtype, constant
 from nncore.ops.dims import contiguous_array, empty_in_order_of, filled, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import view_of
 
-_copy, _put_along = KERNELS["copy"], KERNELS["put_along"]
+_copy, _scatter_along = KERNELS["copy"], KERNELS["scatter_along"]
 
 
 def _size(op, size):
@@ -469,11 +469,11 @@ def one_hot(x, num_classes=-1):
     if x.array.dtype.kind not in "iu":
         raise TypeError(f"one_hot: argument 'x' has dtype {x.array.dtype}, expected int64")
     classes = int(x.array.max(initial=-1)) + 1 if num_classes == -1 else num_classes
-    index = contiguous_array(cast(x, INT64).array).reshape(1 if not x.array.ndim else -1, 1)
+    index = contiguous_array(cast(x, INT64).array).reshape(1 if not x.array.ndim else -1, 1, 1)
     try:
-        y = _put_along(repeated(constant(1, INT64).array, index.shape), index, classes)
+        y = _scatter_along(None, repeated(constant(1, INT64).array, index.shape), index, 0, classes)
     except ValueError as error:
-        raise ValueError(str(error).replace("put_along: argument 'index'", "one_hot: argument 'x'")) from None
+        raise ValueError(str(error).replace("scatter_along: argument 'index'", "one_hot: argument 'x'")) from None
     return wrap_array(y.reshape(*x.array.shape, classes))
 
 
