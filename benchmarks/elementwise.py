@@ -11,12 +11,8 @@ import numpy as np
 import nncore
 from benchmarks.peers import with_torch
 from nncore import kernels, ops
-from nncore.bench import Contest, normal, sigmoid_numpy
+from nncore.bench import Contest, empty, empty_like, normal, sigmoid_numpy
 from nncore.nn import functional as F
-
-
-def empty(*shape):
-    return np.empty(shape, np.float32)
 
 
 # ---- pointwise ----
@@ -229,7 +225,7 @@ def binary(name, left, right):
     if name == "pow":
         np.abs(a, out=a)
     z = by_numpy(a, b)
-    y, s, t = np.empty_like(z), nncore.from_numpy(a), nncore.from_numpy(b)
+    y, s, t = empty_like(z), nncore.from_numpy(a), nncore.from_numpy(b)
     run = {
         "numpy": lambda: by_numpy(a, b, out=z),
         "nncore": lambda: kernel(a, b, out=y),
@@ -356,7 +352,7 @@ def reduction(name, shape, axis):
     (by_numpy, kernel), x = REDUCTIONS[name], normal(*shape)
     kept = () if axis is None else shape[:axis] + shape[axis + 1 :]
     y = np.empty(kept, np.int64 if name.startswith("arg") else np.float32)
-    z, tensor, op = np.empty_like(y), nncore.from_numpy(x), getattr(nncore.Tensor, name)
+    z, tensor, op = empty_like(y), nncore.from_numpy(x), getattr(nncore.Tensor, name)
     eager = (lambda: op(tensor)) if axis is None else (lambda: op(tensor, axis))
     run = {"numpy": lambda: by_numpy(x, axis, z), "nncore": eager}
     if kernel:

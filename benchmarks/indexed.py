@@ -3,10 +3,9 @@
 import numpy as np
 
 import nncore
-from benchmarks.elementwise import empty
 from benchmarks.peers import with_torch
 from nncore import kernels, ops
-from nncore.bench import Contest, normal
+from nncore.bench import Contest, empty, normal
 from nncore.nn import functional as F
 
 

@@ -5,12 +5,14 @@ import numpy as np
 import nncore
 from benchmarks import peers
 from benchmarks.baselines import NumpyConv, NumpyDepthwise, NumpyGroups
-from benchmarks.elementwise import UNARY, empty
+from benchmarks.elementwise import UNARY
 from benchmarks.peers import join, with_jax, with_torch
 from nncore import kernels, ops
 from nncore.bench import (
     Contest,
     adam,
+    empty,
+    empty_like,
     layer_norm,
     linear,
     linear_arrays,
@@ -43,8 +45,8 @@ ACTIVATIONS = {
     "relu": (1, lambda z: np.maximum(z, 0, out=z), lambda torch, y: torch.relu(y)),
     "sigmoid": (2, lambda z: sigmoid_numpy(z, z), lambda torch, y: torch.sigmoid(y)),
     "tanh": (3, lambda z: np.tanh(z, out=z), lambda torch, y: torch.tanh(y)),
-    "gelu": (4, lambda z: UNARY["gelu"][0](z, np.empty_like(z)), lambda torch, y: torch.nn.functional.gelu(y)),
-    "silu": (5, lambda z: UNARY["silu"][0](z, np.empty_like(z)), lambda torch, y: torch.nn.functional.silu(y)),
+    "gelu": (4, lambda z: UNARY["gelu"][0](z, empty_like(z)), lambda torch, y: torch.nn.functional.gelu(y)),
+    "silu": (5, lambda z: UNARY["silu"][0](z, empty_like(z)), lambda torch, y: torch.nn.functional.silu(y)),
 }
 
 
@@ -78,7 +80,7 @@ def linear_backward(batch, inputs, outputs):
     """dx = dy weight, dweight = dy^T x, dbias = sum dy."""
     x, weight, dy = normal(batch, inputs), normal(inputs, outputs, seed=1), normal(batch, outputs, seed=2)
     (dx, other_dx), (dweight, other_dweight), (dbias, other_dbias) = (
-        (np.empty_like(a), np.empty_like(a)) for a in (x, weight, dy[0])
+        (empty_like(a), empty_like(a)) for a in (x, weight, dy[0])
     )
 
     def by_numpy():
@@ -138,7 +140,7 @@ def _with_torch_conv(contest, x, weight, bias, stride, padding, gradient=None):
 def conv2d_forward(batch, size, channels, filters, kernel=3, stride=1, padding=1):
     """y = convolution of x with weight, plus bias."""
     x, weight, bias, conv, options, flops = _conv(batch, size, channels, filters, kernel, stride, padding)
-    y, image, filter_bank = np.empty_like(conv.y), nchw(x), weight.transpose(3, 2, 0, 1)
+    y, image, filter_bank = empty_like(conv.y), nchw(x), weight.transpose(3, 2, 0, 1)
     tensors = [nncore.from_numpy(a) for a in (image, filter_bank, bias)]
     run = {
         "numpy": lambda: nchw(conv.forward(x, weight, bias)),
@@ -178,7 +180,7 @@ def conv2d_variant(batch, size, channels, filters, kernel=3, stride=1, padding=1
     else:
         forward = NumpyGroups(batch, size, channels, filters, kernel, stride, padding, dilation, groups).forward
     image, filter_bank = nchw(x), weight.transpose(3, 2, 0, 1)
-    y = np.empty_like(forward(x, weight, bias))
+    y = empty_like(forward(x, weight, bias))
     tensors = [nncore.from_numpy(a) for a in (image, filter_bank, bias)]
     options = (stride, stride, padding, padding, dilation, dilation, groups, 0)
     run = {
@@ -199,9 +201,9 @@ def conv2d_backward(batch, size, channels, filters, kernel=3, stride=1, padding=
     x, weight, bias, conv, options, flops = _conv(batch, size, channels, filters, kernel, stride, padding)
     conv.forward(x, weight, bias)
     dy = normal(*conv.y.shape, seed=3)
-    dweight, dbias = np.empty_like(weight), np.empty_like(bias)
+    dweight, dbias = empty_like(weight), empty_like(bias)
     image, filter_bank, gradient = nchw(x), weight.transpose(3, 2, 0, 1), nchw(dy)
-    outs = (nchw(np.empty_like(x)), np.empty_like(weight).transpose(3, 2, 0, 1), np.empty_like(bias))
+    outs = (nchw(empty_like(x)), empty_like(weight).transpose(3, 2, 0, 1), empty_like(bias))
 
     def by_numpy():
         dx = conv.backward(dy, weight, dweight, dbias)
@@ -223,7 +225,7 @@ def _corners(x):
 def max_pool2d_forward(batch, size, channels):
     """y = max over 2x2."""
     x, y = normal(batch, size, size, channels), empty(batch, size // 2, size // 2, channels)
-    z, index, image = np.empty_like(y), np.empty(y.shape, np.int32), nchw(x)
+    z, index, image = empty_like(y), np.empty(y.shape, np.int32), nchw(x)
     tensor = nncore.from_numpy(image)
 
     def by_numpy():
@@ -246,7 +248,7 @@ def pool2d_padded(name, batch, size, channels):
     """y = max or mean over 2x2, stride 1, padding 1."""
     x, is_max = normal(batch, size, size, channels), name == "max_pool2d"
     padded = np.full((batch, size + 2, size + 2, channels), -np.inf if is_max else 0, np.float32)
-    y, z = np.empty((2, batch, size + 1, size + 1, channels), np.float32)
+    y, z = empty(2, batch, size + 1, size + 1, channels)
     image, index, add = nchw(x), np.empty(y.shape, np.int32), np.maximum if is_max else np.add
 
     def by_numpy():
@@ -268,7 +270,7 @@ def pool2d_padded(name, batch, size, channels):
 
 def max_pool2d_backward(batch, size, channels):
     """dx = dy where the maximum was."""
-    x, dx, z = normal(batch, size, size, channels), *np.empty((2, batch, size, size, channels), np.float32)
+    x, dx, z = normal(batch, size, size, channels), *empty(2, batch, size, size, channels)
     image = nchw(x)
     y, index = kernels.max_pool2d_forward(image, 2, 2, 2, 2, 0, 0, 1, 1, 0)
     dy = normal(batch, size // 2, size // 2, channels, seed=1)
@@ -291,7 +293,7 @@ def max_pool2d_backward(batch, size, channels):
 def avg_pool2d_forward(batch, size, channels):
     """y = mean over 2x2."""
     x, y = normal(batch, size, size, channels), empty(batch, size // 2, size // 2, channels)
-    z, image = np.empty_like(y), nchw(x)
+    z, image = empty_like(y), nchw(x)
     tensor = nncore.from_numpy(image)
 
     def by_numpy():
@@ -314,7 +316,7 @@ def avg_pool2d_forward(batch, size, channels):
 def avg_pool2d_backward(batch, size, channels):
     """dx = dy / 4, spread."""
     dy = normal(batch, size // 2, size // 2, channels)
-    dx, z = np.empty((2, batch, size, size, channels), np.float32)
+    dx, z = empty(2, batch, size, size, channels)
 
     def by_numpy():
         corners = _corners(z)
@@ -372,7 +374,7 @@ def softmax_backward(rows, cols):
 
 def log_softmax_forward(rows, cols):
     """x - max - log sum exp(x - max), per row."""
-    x, y, z, e = normal(rows, cols), *np.empty((3, rows, cols), np.float32)
+    x, y, z, e = normal(rows, cols), *empty(3, rows, cols)
     tensor = nncore.from_numpy(x)
 
     def by_numpy():
@@ -407,7 +409,7 @@ def cross_entropy(rows, cols):
     """The mean cross-entropy of class indices and its gradient, as a training step needs both."""
     x, target = normal(rows, cols), np.random.default_rng(1).integers(0, cols, rows)
     z, number = empty(rows, cols), np.arange(rows)
-    outs = *np.empty((3, rows), np.float32), empty(), empty(rows, cols)
+    outs = *empty(3, rows), empty(), empty(rows, cols)
     tensor, classes = nncore.from_numpy(x).requires_grad_(), nncore.from_numpy(target)
 
     def eager():
@@ -482,7 +484,7 @@ def soft_cross_entropy(rows, cols):
     """losses = -sum target log softmax(x), per row."""
     x, z = normal(rows, cols), empty(rows, cols)
     target = kernels.softmax_forward(normal(rows, cols, seed=1))
-    outs = tuple(np.empty((3, rows), np.float32))
+    outs = tuple(empty(3, rows))
 
     def by_numpy():
         np.subtract(x, x.max(axis=1, keepdims=True), out=z)
@@ -515,7 +517,7 @@ def layer_norm_backward(rows, cols):
     x, weight, dy = normal(rows, cols), normal(cols, seed=1), normal(rows, cols, seed=3)
     _, mean, rstd = kernels.layer_norm_forward(x, weight, None, 1e-5)
     outs = empty(rows, cols), empty(cols), empty(cols)
-    xhat, g = np.empty((2, rows, cols), np.float32)
+    xhat, g = empty(2, rows, cols)
 
     def by_numpy():
         np.subtract(x, mean[:, None], out=xhat)
@@ -538,7 +540,7 @@ def layer_norm_backward(rows, cols):
 def batch_norm_forward(rows, channels):
     """(x - mean) / sqrt(var + eps) * weight + bias, per channel, and the running statistics."""
     x, weight, bias = normal(rows, channels), normal(channels, seed=1), normal(channels, seed=2)
-    y, z, squares = np.empty((3, rows, channels), np.float32)
+    y, z, squares = empty(3, rows, channels)
     mean, rstd, running_mean, other_mean = np.zeros((4, channels), np.float32)
     running_var, other_var = np.ones((2, channels), np.float32)
 
@@ -579,7 +581,7 @@ def batch_norm_backward(rows, channels):
     x, weight, dy = normal(rows, channels), normal(channels, seed=1), normal(rows, channels, seed=3)
     _, mean, rstd = kernels.batch_norm_forward(None, None, x, weight, None, 1e-5, 0.1, 1)
     outs = empty(rows, channels), empty(channels), empty(channels)
-    xhat, g = np.empty((2, rows, channels), np.float32)
+    xhat, g = empty(2, rows, channels)
 
     def by_numpy():
         np.subtract(x, mean, out=xhat)
@@ -603,7 +605,7 @@ def batch_norm_backward(rows, channels):
 def batch_norm_inference(rows, channels):
     """(x - running_mean) / sqrt(running_var + eps) * weight + bias, per channel."""
     x, weight, bias, mean = normal(rows, channels), *(normal(channels, seed=i) for i in (1, 2, 3))
-    variance, y, z = normal(channels, seed=4) ** 2, *np.empty((2, rows, channels), np.float32)
+    variance, y, z = normal(channels, seed=4) ** 2, *empty(2, rows, channels)
 
     def by_numpy():
         scale = weight / np.sqrt(variance + np.float32(1e-5))
@@ -678,7 +680,7 @@ def attention_backward(batch, heads, length, head_dim, mask=None):
     """dq, dk, dv of attention_forward; nncore and torch compute the weights once more."""
     (q, k, v), dy, bias, options, flops = _attention(batch, heads, length, head_dim, mask)
     y, lse = kernels.attention_forward(q, k, v, *options)
-    rows, outs = np.ascontiguousarray(dy.transpose(0, 2, 1, 3)), tuple(map(np.empty_like, (q, k, v)))
+    rows, outs = np.ascontiguousarray(dy.transpose(0, 2, 1, 3)), tuple(map(empty_like, (q, k, v)))
     out, weights = _attention_by_numpy(q, k, v, bias)
 
     def by_numpy():

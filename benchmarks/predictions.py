@@ -8,8 +8,8 @@ import numpy as np
 import nncore
 from benchmarks import peers
 from benchmarks.networks import dense, fresh
-from benchmarks.work import contest, dense_arrays
-from nncore.bench import Contest, normal
+from benchmarks.work import contest
+from nncore.bench import Contest, linear_arrays, normal
 
 
 def infer(build, channels, size, flops=0.0):
@@ -32,7 +32,7 @@ def infer(build, channels, size, flops=0.0):
 def infer_mlp(*sizes):
     """One example through a ReLU network."""
     x = normal(1, sizes[0])
-    layers = [(dense_arrays(1, n, m)[1], normal(m, seed=2)) for n, m in pairwise(sizes)]
+    layers = [(linear_arrays(1, n, m)[1], normal(m, seed=2)) for n, m in pairwise(sizes)]
     flat = [a for weight, bias in layers for a in (weight.T, bias)]
 
     def call(relu, linear):

@@ -5,10 +5,9 @@ from functools import partial
 import numpy as np
 
 import nncore
-from benchmarks.elementwise import empty
 from benchmarks.work import Work, libraries
 from nncore import kernels
-from nncore.bench import Contest, normal
+from nncore.bench import Contest, empty, normal
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 TANH = 3  # its number in kernels.rnn_forward
@@ -52,8 +51,10 @@ def _arrays(kind, seq, batch, inputs, size):
     """x, and the weights as layers have them in memory: (in, out)."""
     rows = GATES[kind] * size
     scale = np.float32(size**-0.5)
-    weights = [normal(inputs, rows, seed=1) * scale, normal(size, rows, seed=2) * scale]
-    return normal(seq, batch, inputs), *weights, normal(rows, seed=3) * scale, normal(rows, seed=4) * scale
+    weights = normal(inputs, rows, seed=1), normal(size, rows, seed=2), normal(rows, seed=3), normal(rows, seed=4)
+    for weight in weights:
+        weight *= scale
+    return normal(seq, batch, inputs), *weights
 
 
 def forward(kind, seq, batch, inputs, size, lengths=False, reverse=False, reset_after=True):
@@ -112,7 +113,7 @@ def layer(kind, seq, batch, inputs, size, backward=False):
         module.load_state_dict(
             {name: library.from_numpy(p.detach().numpy().copy()) for name, p in source.state_dict().items()}
         )
-        tensors = library.from_numpy(x.copy()), library.from_numpy(dy.copy())
+        tensors = library.tensor(x), library.tensor(dy)
         work.run["nncore" if library is nncore else "torch"] = partial(_run, library, module, *tensors, backward)
     return work
 

@@ -13,9 +13,20 @@ import numpy as np
 
 import nncore
 from benchmarks import peers
-from benchmarks.elementwise import UNARY, empty
+from benchmarks.elementwise import UNARY
 from nncore import kernels
-from nncore.bench import Contest, KernelCall, NumpyAdam, layer_norm_numpy, normal, softmax_cross_entropy, softmax_numpy
+from nncore.bench import (
+    Contest,
+    KernelCall,
+    NumpyAdam,
+    empty,
+    empty_like,
+    layer_norm_numpy,
+    linear_arrays,
+    normal,
+    softmax_cross_entropy,
+    softmax_numpy,
+)
 
 
 @dataclass
@@ -101,11 +112,11 @@ def gemm(m, n, k, transposed="NN", dtype="float32"):
     """y = a b; T: that argument lies transposed in memory."""
     shapes = [(m, k), (k, n)]
     a, b = (
-        normal(*shape[:: -1 if t == "T" else 1], seed=i).astype(dtype, copy=False)
+        normal(*shape[:: -1 if t == "T" else 1], seed=i, dtype=dtype)
         for i, (shape, t) in enumerate(zip(shapes, transposed))
     )
     a, b = (array.T if t == "T" else array for array, t in zip((a, b), transposed))
-    y, z = np.empty((2, m, n), dtype)
+    y, z = empty(m, n, dtype=dtype), empty(m, n, dtype=dtype)
     return contest(
         lambda lib, a, b: lib.matmul(a, b),
         *(a, b),
@@ -120,11 +131,6 @@ def gemm(m, n, k, transposed="NN", dtype="float32"):
     )
 
 
-def dense_arrays(batch, inputs, outputs):
-    weight = normal(inputs, outputs, seed=1) / np.float32(math.sqrt(inputs))
-    return normal(batch, inputs), weight, normal(outputs, seed=2)
-
-
 ACTIVATIONS = ("none", "relu", "sigmoid", "tanh", "gelu", "silu")  # by their numbers in kernels.linear_forward
 
 
@@ -135,7 +141,7 @@ def _jax_function(jax, name):
 
 def dense(batch, inputs, outputs, activation="none"):
     """y = activation(x weight^T + bias); `plain` is the product alone."""
-    x, weight, bias = dense_arrays(batch, inputs, outputs)
+    x, weight, bias = linear_arrays(batch, inputs, outputs)
     y, z = empty(batch, outputs), empty(batch, outputs)
 
     def call(lib, x, w, b):
@@ -171,9 +177,9 @@ def dense(batch, inputs, outputs, activation="none"):
 
 def dense_both(batch, inputs, outputs):
     """Forward, then dx, dweight and dbias."""
-    x, weight, bias = dense_arrays(batch, inputs, outputs)
+    x, weight, bias = linear_arrays(batch, inputs, outputs)
     dy = normal(batch, outputs, seed=3)
-    y, dx, dweight = empty(batch, outputs), np.empty_like(x), np.empty_like(weight)
+    y, dx, dweight = empty(batch, outputs), empty_like(x), empty_like(weight)
 
     def by_numpy():
         np.add(np.matmul(x, weight, out=y), bias, out=y)
@@ -204,7 +210,8 @@ def conv(what, batch, channels, size, filters, kernel=3, stride=1, groups=1):
     """What: forward (with bias), dgrad, wgrad (with the bias gradient), or both: forward, then all three gradients."""
     pad, each = kernel // 2, channels // groups
     x = _image(batch, channels, size, size)
-    weight = normal(kernel, kernel, each, filters, seed=1).transpose(3, 2, 0, 1) / np.float32(kernel * math.sqrt(each))
+    weight = normal(kernel, kernel, each, filters, seed=1).transpose(3, 2, 0, 1)
+    weight /= np.float32(kernel * math.sqrt(each))
     bias, out = normal(filters, seed=2), (size + 2 * pad - kernel) // stride + 1
     dy, options = _image(batch, filters, out, out, seed=3), (stride, stride, pad, pad, 1, 1, groups)
 
@@ -234,14 +241,14 @@ def conv(what, batch, channels, size, filters, kernel=3, stride=1, groups=1):
     }
     if what == "forward":
         attributes = {"strides": [stride] * 2, "pads": [pad] * 4, "group": groups, "kernel_shape": [kernel] * 2}
-        run = KernelCall(kernels.conv2d_forward, x, weight, bias, *options, 0, out=np.empty_like(dy))
+        run = KernelCall(kernels.conv2d_forward, x, weight, bias, *options, 0, out=empty_like(dy))
         arrays, onnx = (x, weight, bias), ("Conv", attributes)
         return contest(by_nncore, *arrays, kernel=run, jax=by_jax, onnx=onnx, nhwc=True, **counted)
     if what == "both":
         counted |= {"flops": 3 * each_way, "bytes": 12.0 * (x.size + dy.size)}
         return contest(by_nncore, x, weight, bias, gradient=dy, nhwc=True, **counted)
     want = (True, False, False) if what == "dgrad" else (False, True, True)
-    outs = (np.empty_like(x), np.empty_like(weight), np.empty_like(bias))
+    outs = (empty_like(x), empty_like(weight), empty_like(bias))
     run = partial(kernels.conv2d_backward, dy, x, weight, *options, want=want)
     work = contest(None, **counted)
     out = tuple(o if w else None for o, w in zip(outs, want))
@@ -299,7 +306,7 @@ def dropout(elements):
 def softmax(rows, cols):
     """exp(x - max) / sum, per row."""
     x, column = normal(rows, cols), empty(rows, 1)
-    y, z = np.empty((2, rows, cols), np.float32)
+    y, z = empty(2, rows, cols)
     return contest(
         lambda lib, x: lib.nn.functional.softmax(x, dim=-1),
         x,
@@ -412,7 +419,7 @@ def pool(name, batch, channels, size, window=2, both=False):
     """max or avg over windows that do not overlap; both: and back."""
     x, out = _image(batch, channels, size, size), size // window
     gradient = _image(batch, channels, out, out, seed=1) if both else None
-    y, index = np.empty_like(_image(batch, channels, out, out)), np.empty((batch, out, out, channels), np.int32)
+    y, index = empty_like(_image(batch, channels, out, out)), np.empty((batch, out, out, channels), np.int32)
     forward, options = kernels.KERNELS[f"{name}_pool2d_forward"], (window,) * 4 + (0, 0)
     is_max = name == "max"
     options += (1, 1, 0) if is_max else (1, 0)  # dilation or count_include_pad; ceil_mode
@@ -454,10 +461,10 @@ def optimizer(name, *shapes):
         counted=f"{BYTES[name]:.0f} bytes per parameter",
     )
     for lib in libraries():
-        params = [lib.zeros(*shape) for shape in shapes]
+        params = [lib.zeros(*shape).clone() for shape in shapes]
         for p, grad in zip(params, grads):
             p.requires_grad_()
-            p.grad = lib.from_numpy(grad.copy())
+            p.grad = lib.tensor(grad)
         fused = {} if lib is nncore or name == "RMSprop" else {"fused": True}
         run = getattr(lib.optim, name)(params, **options, **fused)
         work.run["nncore" if lib is nncore else "torch"] = partial(_stepped, run, params)
@@ -476,7 +483,7 @@ def _stepped(optimizer, params):
 
 
 def _kernel_step(name, grads):
-    params, first, second = ([np.zeros_like(g) for g in grads] for _ in range(3))
+    params, first, second = ([np.multiply(g, 0, out=empty_like(g)) for g in grads] for _ in range(3))
     if name == "SGD":
         return KernelCall(kernels.sgd_step, params, first, grads, 0.1, 0.9, 0.0, 0.0, 0, 0, 0, 2)
     if name == "RMSprop":

@@ -170,6 +170,7 @@ cdef class Kernel:
 
 cdef const nn_kernels *table(int dtype) noexcept nogil
 cdef int64_t replay(nn_program *program, int64_t first, int64_t steps, double seconds) noexcept nogil
+cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *dims, int type, cnp.npy_intp itemsize, bint lasting=*)
 cdef bint capturing() noexcept
 cdef begin_calls(list calls)
 cdef end_calls()

@@ -9,6 +9,7 @@ No rule here is about one kernel: names, shapes, dtypes and layouts come from th
 passes `_run`, which also writes it down while a capture (_core/program.pyx) is on.
 """
 import os
+from math import prod
 from operator import index
 from struct import pack_into, unpack_from
 from time import perf_counter
@@ -108,18 +109,23 @@ cdef int[4] NHWC_ORDER = [0, 2, 3, 1]
 cdef int[4] HWIO_ORDER = [2, 3, 1, 0]
 
 
-cdef inline bint _is_dense(cnp.ndarray a) noexcept:
-    """Whether some order of the axes is dense in memory, without overlap."""
-    cdef int order[NN_MAX_DIM]
-    cdef int ndim = cnp.PyArray_NDIM(a), i, j
-    if ndim > NN_MAX_DIM:
-        return False
-    for i in range(ndim):  # insertion sort of the axes by stride, largest first
+cdef inline void _by_stride(cnp.ndarray a, int *order) noexcept:
+    """The axes as they lie in memory, outermost first."""
+    cdef int i, j
+    for i in range(cnp.PyArray_NDIM(a)):  # insertion sort, largest stride first
         j = i
         while j > 0 and cnp.PyArray_STRIDE(a, order[j - 1]) < cnp.PyArray_STRIDE(a, i):
             order[j] = order[j - 1]
             j -= 1
         order[j] = i
+
+
+cdef inline bint _is_dense(cnp.ndarray a) noexcept:
+    """Whether some order of the axes is dense in memory, without overlap."""
+    cdef int order[NN_MAX_DIM]
+    if cnp.PyArray_NDIM(a) > NN_MAX_DIM:
+        return False
+    _by_stride(a, order)
     return _is_packed(a, order)
 
 
@@ -198,25 +204,63 @@ cdef cnp.ndarray _empty(int ndim, int64_t *shape, int dtype, int flags):
             dims[i] = shape[HWIO_ORDER[i]]
         order = (3, 2, 0, 1)
     cdef cnp.dtype descr = _DTYPES[dtype]
-    cdef cnp.ndarray a = np.empty(tuple([dims[i] for i in range(ndim)]), descr) if ndim > 4 else _empty_fast(ndim, dims, descr)
+    cdef cnp.ndarray a = new_array(ndim, dims, descr.type_num, cnp.PyDataType_ELSIZE(descr))
     return a if order is None else a.transpose(order)
 
 
-cdef inline cnp.ndarray _empty_fast(int ndim, cnp.npy_intp *dims, cnp.dtype descr):
-    """NumPy's memory begins 16 bytes into a cache line: where it pays, an array that begins with one."""
-    cdef cnp.npy_intp nbytes = cnp.PyDataType_ELSIZE(descr)
+cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *dims, int type, cnp.npy_intp itemsize, bint lasting=False):
+    """A new array in C order, which begins with a cache line if it is large or `lasting`. NumPy's begin 16 bytes into one, so
+    that every register that is loaded from them spans two."""
+    cdef cnp.npy_intp nbytes = itemsize
     cdef int i
     for i in range(ndim):
         nbytes *= dims[i]
-    if nbytes < LINES_FROM or nn_capturing:
-        return cnp.PyArray_EMPTY(ndim, dims, descr.type_num, 0)
+    if not lasting and (nbytes < LINES_FROM or nn_capturing):  # a program has memory of its own
+        return cnp.PyArray_EMPTY(ndim, dims, type, 0)
     nbytes += LINE
     cdef cnp.ndarray memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
     cdef char *data = <char *> cnp.PyArray_DATA(memory)
     data += -<intptr_t> data & (LINE - 1)
-    cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(ndim, dims, descr.type_num, data)
+    cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(ndim, dims, type, data)
     cnp.set_array_base(a, memory)
     return a
+
+
+def empty(shape, dtype, bint lasting=False):
+    """np.empty, in memory as nncore's own arrays have it.
+
+    Args:
+        shape: sequence of sizes.
+        dtype: dtype.
+        lasting: whether the array lives on from step to step, as parameters do: it then begins with a cache line even if it
+            is small, or made during a capture.
+    """
+    cdef cnp.npy_intp dims[NN_MAX_DIM]
+    cdef cnp.dtype descr = np.dtype(dtype)
+    cdef int i, ndim = len(shape)
+    if ndim > NN_MAX_DIM or not 0 <= prod(shape) < 2**48 or descr not in _DTYPES:
+        return np.empty(shape, descr)
+    for i in range(ndim):
+        dims[i] = shape[i]
+    return new_array(ndim, dims, descr.type_num, cnp.PyDataType_ELSIZE(descr), lasting)
+
+
+def empty_in_order_of(cnp.ndarray array, shape, dtype, bint lasting=False):
+    """A new array of `shape`, its axes in memory in the order of those of `array`: channels-last stays so."""
+    cdef int order[NN_MAX_DIM]
+    cdef int back[NN_MAX_DIM]
+    cdef int i, ndim = cnp.PyArray_NDIM(array)
+    if ndim > NN_MAX_DIM or cnp.PyArray_IS_C_CONTIGUOUS(array):
+        return empty(shape, dtype, lasting)
+    _by_stride(array, order)
+    for i in range(ndim):
+        back[order[i]] = i
+    return empty([shape[order[i]] for i in range(ndim)], dtype, lasting).transpose([back[i] for i in range(ndim)])
+
+
+def empty_like(array, dtype=None, bint lasting=False):
+    """np.empty_like, in memory as nncore's own arrays have it."""
+    return empty_in_order_of(array, array.shape, array.dtype if dtype is None else dtype, lasting)
 
 
 cdef _write_back(cnp.ndarray temporary, cnp.ndarray destination):
@@ -563,7 +607,7 @@ cdef class Kernel:
         elif flat >= 0:
             like = held[flat]
         if like is not None and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> like):
-            return np.empty_like(like, dtype=_DTYPES[actual], order="K", subok=False)
+            return empty_like(like, _DTYPES[actual])
         return _empty(ndim, shape, actual, f.flags)
 
     cdef cnp.ndarray _given_output(self, int i, object value, int dtype, list held, int flat, list written_back):
@@ -630,7 +674,7 @@ cdef class Kernel:
                             self._refuse(i, f"has a read-only array {j}", "arrays to write to", ValueError)
                         if not _same_layout(array, first) or not cnp.PyArray_ISALIGNED(array) or not _is_dense(array):
                             like = first if _is_dense(first) else np.empty(_shape(first), first.dtype)
-                            array = copy(array if _is_view(array) else array.copy(), out=np.empty_like(like, order="K", subok=False))
+                            array = copy(array if _is_view(array) else array.copy(), out=empty_like(like))
                             held[i][j] = array
                             if f.flags & NN_OUT:
                                 written_back.append((array, values[j]))

@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 from nncore._core.capture cimport Kept
 from nncore._core.kernels cimport (
     Kernel, NN_CHECK_FIRST, NN_CHECK_HERE, NN_CHECK_NOT, NN_FIELD_SIZES, NN_f32, NN_f64, nn_counter, nn_part, nn_program, nn_record,
-    replay, table,
+    new_array, replay, table,
 )
 
 cimport numpy as cnp  # after nncore.h: <complex.h> makes `I` a macro
@@ -114,7 +114,7 @@ cdef class Layout:
     cdef cnp.ndarray new(self):
         """A new array that lies so."""
         if self.packed:
-            return cnp.PyArray_EMPTY(self.ndim, self.shape, self.type, 0)
+            return new_array(self.ndim, self.shape, self.type, cnp.PyDataType_ELSIZE(self.dtype))
         if self.low == 0:
             return self.at(NULL)
         memory = np.empty(self.high - self.low, np.uint8)

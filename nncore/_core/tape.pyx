@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from nncore._core.capture import constant
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty_like
 
 cnp.import_array()
 
@@ -296,7 +296,7 @@ cdef _accumulate(TensorBase t, gradient):
         note_gradient(t, t._grad)
     if t._grad is None:
         # references: `array` here, and the caller's variable
-        t._grad = wrap(array if _is_ours(array, 2) else <cnp.ndarray> copy(array, out=np.empty_like(array, order="K", subok=False)))
+        t._grad = wrap(array if _is_ours(array, 2) else <cnp.ndarray> copy(array, out=empty_like(array)))
     else:
         present = t._grad
         _sum(present._array, array, out=present._array)

@@ -1,9 +1,8 @@
 """Parameter: a tensor that a Module owns and an optimizer moves."""
 
-import math
-
 import numpy as np
 
+from nncore._core.kernels import empty as empty_array
 from nncore._tensor import Tensor
 from nncore.nn.arguments import float_dtype
 
@@ -52,15 +51,6 @@ def empty(shape, dtype=None, order=None):
     """A new Parameter whose axes lie in memory in the given order, outermost first. Its values are undefined."""
     dtype = float_dtype(dtype)
     if order is None:
-        return Parameter(_at_a_line(shape, dtype))
-    dense = _at_a_line([shape[axis] for axis in order], dtype)
+        return Parameter(empty_array(shape, dtype, lasting=True))
+    dense = empty_array([shape[axis] for axis in order], dtype, lasting=True)
     return Parameter(dense.transpose(np.argsort(order)))
-
-
-def _at_a_line(shape, dtype):
-    """An array that begins where a cache line does: a product with one row waits for the weights, and reads them half as
-    fast where every register spans two lines."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)

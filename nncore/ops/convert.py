@@ -3,7 +3,7 @@
 import numpy as np
 
 from nncore._core import capture
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty_like
 from nncore._core.tape import record
 from nncore._core.tensor import DTYPES, TensorBase, wrap_array
 
@@ -78,12 +78,12 @@ def cast(x, dtype):
         return x
     if dtype not in DTYPES:
         raise TypeError(f"to: argument 'dtype' is {dtype}, expected one of {', '.join(map(str, DTYPES))}")
-    y = _copy(x.array, out=np.empty_like(x.array, dtype=dtype))
+    y = _copy(x.array, out=empty_like(x.array, dtype))
     if dtype.kind != "f" or source.kind != "f":
         return wrap_array(y)
 
     def vjp(needs, dy):
-        return _copy(dy, out=np.empty_like(dy, dtype=source, order="K", subok=False))
+        return _copy(dy, out=empty_like(dy, source))
 
     return record(y, (x,), vjp)
 

@@ -3,6 +3,8 @@
 import numpy as np
 
 from nncore._core.capture import constant, is_capturing
+from nncore._core.kernels import empty as empty_array
+from nncore._core.kernels import empty_like as empty_array_like
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops.convert import INT64, as_tensor, default_dtype
 from nncore.ops.dims import filled
@@ -42,7 +44,9 @@ def tensor(data, dtype=None, requires_grad=False):
         dtype('int64')
     """
     source = as_tensor(data, None if dtype is None else np.dtype(dtype))
-    return _new(np.array(source.array, copy=True, order="C"), requires_grad)
+    array = empty_array(source.array.shape, source.array.dtype)
+    array[...] = source.array
+    return _new(array, requires_grad)
 
 
 def from_numpy(array):
@@ -68,14 +72,17 @@ def from_numpy(array):
 
 
 def _full(shape, value, dtype):
-    if is_capturing():  # by a kernel, so that every replay fills it again
-        return filled(np.empty(shape, dtype), value)
-    return np.zeros(shape, dtype) if type(value) is int and value == 0 else np.full(shape, value, dtype)
+    if type(value) is int and value == 0 and not is_capturing():
+        return np.zeros(shape, dtype)  # pages that nobody writes to cost nothing
+    return _set(empty_array(shape, dtype), value)
 
 
 def _full_like(x, value, dtype):
-    array = np.empty_like(x.array, dtype=dtype, subok=False)
-    if is_capturing():
+    return _set(empty_array_like(x.array, dtype), value)
+
+
+def _set(array, value):
+    if is_capturing():  # by a kernel, so that every replay fills it again
         return filled(array, value)
     array.fill(value)
     return array
@@ -130,7 +137,7 @@ def empty(*size, dtype=None, requires_grad=False):
         >>> nncore.empty(2, 3).shape
         (2, 3)
     """
-    return _new(np.empty(shape_of("empty", size), dtype or default_dtype()), requires_grad)
+    return _new(empty_array(shape_of("empty", size), dtype or default_dtype()), requires_grad)
 
 
 def zeros_like(x, dtype=None, requires_grad=False):
@@ -150,7 +157,7 @@ def full_like(x, fill_value, dtype=None, requires_grad=False):
 
 def empty_like(x, dtype=None, requires_grad=False):
     """Whatever the memory held, with the shape and dtype of x."""
-    return _new(np.empty_like(x.array, dtype=dtype, subok=False), requires_grad)
+    return _new(empty_array_like(x.array, dtype), requires_grad)
 
 
 def arange(start, end=None, step=1, dtype=None):

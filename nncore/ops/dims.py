@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty, empty_like
 from nncore.ops.convert import constant
 
 _SUM, _COPY = KERNELS["sum"], KERNELS["copy"]
@@ -22,15 +22,9 @@ def repeated(number, shape):
     return view
 
 
-def empty_in_order_of(array, shape, dtype):
-    """A new array of `shape`, its axes in memory in the order of those of `array`: channels-last stays so."""
-    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-    return np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
-
-
 def zeros_array(shape, dtype):
     """Zeros, written by the copy kernel."""
-    return filled(np.empty(shape, dtype), 0)
+    return filled(empty(shape, dtype), 0)
 
 
 def filled(array, value):
@@ -40,7 +34,7 @@ def filled(array, value):
 
 def filled_like(array, value):
     """A new array like `array`, filled with a Python number."""
-    return filled(np.empty_like(array, subok=False), value)
+    return filled(empty_like(array), value)
 
 
 def normalize_dims(op, dim, ndim):

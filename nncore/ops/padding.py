@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty_in_order_of, empty_like
 from nncore._core.tape import record
 from nncore.ops.convert import as_tensor, constant
-from nncore.ops.dims import empty_in_order_of, reduce_array, repeated
+from nncore.ops.dims import reduce_array, repeated
 
 _FEW = 1 << 14  # elements: below, one more call costs more than writing them twice
 _add, _copy, _sum = KERNELS["add"], KERNELS["copy"], KERNELS["sum"]
@@ -67,7 +67,7 @@ def pad(x, pad, mode="constant", value=0.0):
     x_array = x.array
 
     def vjp(needs, dy):
-        dx = _copy(dy[inside], out=empty_in_order_of(x_array, x_array.shape, dy.dtype))
+        dx = _copy(dy[inside], out=empty_like(x_array, dy.dtype))
         for to, source, stretched in regions[1:]:  # the first is the inside
             part = reduce_array(_sum, dy[to], stretched, keepdim=True) if stretched else dy[to]
             _copy(_add(dx[source], part), out=dx[source])

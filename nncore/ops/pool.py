@@ -3,7 +3,7 @@
 import numpy as np
 
 from nncore._core import capture
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.conv import pair, sizes
@@ -66,7 +66,7 @@ def _in_the_image(winners, size, kernel, stride, padding, dilation):
     inside = capture.constant((h * (dilation[0] * width) + w * dilation[1])[:, None])
     h, w = (np.arange(n, dtype=INT64) * s - p for n, s, p in zip(winners.shape[2:], stride, padding))
     corners = capture.constant(h[:, None] * width + w)
-    positions = KERNELS["copy"](winners, out=np.empty(winners.shape, INT64))
+    positions = KERNELS["copy"](winners, out=empty(winners.shape, INT64))
     try:
         offsets = KERNELS["gather_rows"](inside, positions)
     except ValueError:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nncore import random as rng
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.broadcast import gt, mul, where
@@ -52,7 +52,7 @@ def rand(*size, generator=None, dtype=None, requires_grad=False):
         >>> nncore.rand(2, 3).shape
         (2, 3)
     """
-    t = wrap_array(fill_uniform(np.empty(shape_of("rand", size), dtype or default_dtype()), generator=generator))
+    t = wrap_array(fill_uniform(empty(shape_of("rand", size), dtype or default_dtype()), generator=generator))
     t.requires_grad = requires_grad
     return t
 
@@ -74,7 +74,7 @@ def randn(*size, generator=None, dtype=None, requires_grad=False):
         >>> nncore.randn(2, 3).shape
         (2, 3)
     """
-    t = wrap_array(fill_normal(np.empty(shape_of("randn", size), dtype or default_dtype()), generator=generator))
+    t = wrap_array(fill_normal(empty(shape_of("randn", size), dtype or default_dtype()), generator=generator))
     t.requires_grad = requires_grad
     return t
 
@@ -109,13 +109,13 @@ def randint(low, high=None, size=None, generator=None):
         low, high, size = 0, low, high
     if not 0 < high - low <= 1 << 53:
         raise ValueError(f"randint: arguments are low={low}, high={high}, expected low < high, at most 2**53 apart")
-    u = fill_uniform(np.empty(shape_of("randint", (size,)), np.float64), generator=generator)
+    u = fill_uniform(empty(shape_of("randint", (size,)), np.float64), generator=generator)
     return wrap_array(np.floor(u * (high - low)).astype(INT64) + low)
 
 
 def permutation(n, generator=None):
     """The numbers 0 .. n-1 in random order, as an array."""
-    return _permutation(*_position(generator, n), out=np.empty(n, INT64))
+    return _permutation(*_position(generator, n), out=empty((n,), INT64))
 
 
 def randperm(n, generator=None):
@@ -177,7 +177,7 @@ def dropout(x, p=0.5, training=True, generator=None, scale="train"):
 
 def _kept(shape, dtype, p, generator):
     """1 / (1 - p) with probability 1 - p, else 0."""
-    return dropout(wrap_array(filled(np.empty(shape, dtype), 1)), p, True, generator)
+    return dropout(wrap_array(filled(empty(shape, dtype), 1)), p, True, generator)
 
 
 def dropout_channels(x, p=0.5, training=True, generator=None):

@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 
 from nncore._core.capture import constant
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty, empty_like
 from nncore._core.tape import record
 from nncore._core.tensor import TensorBase, wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast
@@ -46,7 +46,7 @@ def _saved(x, weight_hh, gates):
     """Arrays for what a backward pass needs of every step: two of a state's size, and the gates. They are one piece of
     memory: of several large ones the allocator gives some back to the system, and every page then costs a fault."""
     steps, size = x.shape[:2], weight_hh.shape[-1] if weight_hh.ndim else 0
-    saved = np.empty((2 + gates, *steps, size), x.dtype)
+    saved = empty((2 + gates, *steps, size), x.dtype)
     return saved[0], saved[1], saved[2:].reshape(*steps, gates * size)
 
 
@@ -153,7 +153,7 @@ def _gates(y, cn, c, gates, reverse):
     """LSTMGates in memory of their own; c holds the states before each step."""
     size = y.shape[2]
     parts = [_copy(gates[..., k * size : (k + 1) * size]) for k in range(4)]
-    after = np.empty_like(c)
+    after = empty_like(c)
     if len(c):
         _copy(c[:-1] if reverse else c[1:], out=after[1:] if reverse else after[:-1])
         _copy(cn, out=after[0 if reverse else -1])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import BOOL, INT64, as_float, as_tensor, cast, constant
@@ -213,9 +213,7 @@ def _over_dims(name, kernel):
         y = reduce_array(kernel, array, dims, keepdim)
 
         def vjp(needs, dy):  # equal extrema share the gradient
-            is_extremum = _copy(
-                _eq(array, _spread(y, dims, array.shape, keepdim)), out=np.empty(array.shape, array.dtype)
-            )
+            is_extremum = _copy(_eq(array, _spread(y, dims, array.shape, keepdim)), out=empty(array.shape, array.dtype))
             share = _div(dy, reduce_array(_sum, is_extremum, dims, keepdim))
             return _mul(is_extremum, _spread(share, dims, array.shape, keepdim))
 

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 
-from nncore._core.kernels import KERNELS
+from nncore._core.kernels import KERNELS, empty, empty_in_order_of, empty_like
 from nncore._core.tape import record
 from nncore._core.tensor import wrap_array
 from nncore.ops.convert import INT64, as_tensor, cast, common_dtype, constant
-from nncore.ops.dims import contiguous_array, empty_in_order_of, filled, normalize_dims, repeated, sum_to
+from nncore.ops.dims import contiguous_array, filled, normalize_dims, repeated, sum_to
 from nncore.ops.indexing import view_of
 
 _copy, _scatter_along = KERNELS["copy"], KERNELS["scatter_along"]
@@ -239,7 +239,8 @@ def clone(x, order="K"):
     def vjp(needs, dy):
         return dy
 
-    return record(_copy(x.array, out=np.empty_like(x.array, order=order, subok=False)), (x,), vjp)
+    memory = empty(x.array.shape, x.array.dtype) if order == "C" else empty_like(x.array)
+    return record(_copy(x.array, out=memory), (x,), vjp)
 
 
 # ---- joining and splitting ----
@@ -334,7 +335,7 @@ def _parts(x, keys, name):
         return views
 
     def vjp(needs, *gradients):
-        dx = np.empty_like(array, subok=False)
+        dx = empty_like(array)
         for key, dy in zip(keys, gradients):
             if dy is None:
                 filled(dx[key], 0)

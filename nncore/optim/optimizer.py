@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from nncore._core.capture import Kept, Same, guard, is_capturing, live, refuse, state, touch
+from nncore._core.kernels import empty_like
 from nncore._core.tape import enable_grad
 from nncore._tensor import Tensor
 from nncore.optim.proximal import soften
@@ -197,7 +198,8 @@ class Optimizer:
                 for name in names:
                     if name not in memory:
                         first = self._first(group, name)
-                        new = np.full_like(array, first, subok=False) if first else np.zeros_like(array, subok=False)
+                        new = empty_like(array, lasting=True)
+                        new.fill(first)
                         memory[name] = Tensor(state(new))
             if key != (array.dtype, step):  # seldom: hashing a dtype costs more than all the rest
                 key = array.dtype, step
@@ -302,7 +304,7 @@ def _loaded(parameter, number, name, value):
         raise ValueError(
             f"loaded state dict has '{name}' of shape {value.shape} for parameter {number}, expected {parameter.shape}"
         )
-    array = np.empty_like(parameter.array, subok=False)
+    array = empty_like(parameter.array, lasting=True)
     array[...] = value
     return Tensor(array)
 
