@@ -267,6 +267,25 @@ static void fetch_run(tile_args *t, const nn_gemm *g, int64_t tile, int64_t k, i
     t->next_pair = rows * b->row_stride;
 }
 
+/* Of A where it lies, the 32 rows after this pair of tiles: each of the two fetches half of their lines. The processor
+ * itself follows fewer rows than a tile has. */
+static void fetch_rows(tile_args *t, const nn_gemm *g, int64_t row, int64_t height, int64_t second, int64_t k) {
+    const nn_matrix *a = g->a;
+    const int64_t next = row + (2 - second) * height;
+    if (next + 32 > g->M || a->column_stride != 1) return;
+    t->next = a->data + next * a->row_stride + k + second * (t->depth / 2);
+    t->next_step = a->row_stride;
+    t->next_jump = NN_LANES - 32 * a->row_stride;
+}
+
+/* Of C, the 32 rows below a tile, if the block has them. */
+static void fetch_below(tile_args *t, int64_t tile_rows, int64_t rows) {
+    if (tile_rows + 32 > rows) return;
+    t->next = t->c + tile_rows * t->c_row;
+    t->next_step = t->c_row;
+    t->next_jump = NN_LANES - 32 * t->c_row;
+}
+
 /* What the epilogue of a tile reads, on its way while the tile is computed. */
 NN_INLINE void fetch_epilogue(const nn_epilogue *e, const tile_args *t, int64_t rows) {
     const real *const read[] = {e->addend, e->gate};
@@ -327,6 +346,10 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
                 fetch_run(&t, g, i / height, k, column, columns, j);
             else if (in_place && i <= height)
                 fetch_panel(&t, g, i / height, k, column, columns, j + NN_NR);
+            else if (!pack_a && j == 0)
+                fetch_rows(&t, g, row + i, height, i / height % 2, k);
+            else
+                fetch_below(&t, tile_rows, rows - i);
             if (last && g->after) fetch_epilogue(g->after, &t, tile_rows);
             tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
             if (last && g->after) nn_finish_rows(g->after, t.c, tile_rows, t.columns, g->row_stride, at);
