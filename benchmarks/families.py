@@ -19,7 +19,7 @@ from benchmarks import peers, recurrent, work
 from benchmarks.calibrate import Machine
 from benchmarks.family_report import PEERS, as_markdown, rival
 from benchmarks.networks import mnist_cnn, resnet20
-from benchmarks.predictions import infer, infer_mlp
+from benchmarks.predictions import infer, predict
 from benchmarks.run import about, write
 from nncore.bench import SETTLE, measure, verify
 from nncore.config import default_threads
@@ -252,8 +252,8 @@ FAMILIES = {
         (f"{L1} in L1", work.dropout, (L1,), None),
     ],
     "inference": [
-        ("8-64-64-4, one example", infer_mlp, (8, 64, 64, 4), None, LISTED),
-        ("784-128-10, one example", infer_mlp, (784, 128, 10), None, LISTED),
+        ("8-64-64-4, one example", predict, (8, 64, 64, 4), None, LISTED),
+        ("784-128-10, one example", predict, (784, 128, 10), None, LISTED),
         ("MNIST CNN, one image", infer, (mnist_cnn, 1, 28, 4.85e6), None, LISTED),
         ("ResNet-20, one image", infer, (resnet20, 3, 32, 81.6e6), None, LISTED),
     ],

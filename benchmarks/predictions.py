@@ -13,9 +13,9 @@ from nncore.bench import Contest, linear_arrays, normal
 
 
 def infer(build, channels, size, flops=0.0):
-    """One image, in evaluation."""
+    """One image, in evaluation; nncore as a plan of Model.freeze."""
     ours, images = fresh(build).eval(), normal(1, size, size, channels).transpose(0, 3, 1, 2)
-    run = {"nncore": partial(ours, nncore.from_numpy(images))}
+    run = {"nncore": partial(nncore.Model(ours).freeze(images).run, images)}
     if peers.has("torch"):
         import torch
 
@@ -29,7 +29,7 @@ def infer(build, channels, size, flops=0.0):
     return Contest(run, flops=flops, rtol=1e-2, atol=1e-3)
 
 
-def infer_mlp(*sizes):
+def _infer_mlp(*sizes):
     """One example through a ReLU network."""
     x = normal(1, sizes[0])
     layers = [(linear_arrays(1, n, m)[1], normal(m, seed=2)) for n, m in pairwise(sizes)]
@@ -64,7 +64,7 @@ def infer_mlp(*sizes):
         bytes=4.0 * sum(a.size for a in flat),
         traffic="read",
         atol=1e-3,
-        counted="the weights read once",
+        counted="the weights read once; nncore is a plan of Model.freeze",
     )
     work.weights = flat
     if peers.has("onnxruntime"):
@@ -74,7 +74,7 @@ def infer_mlp(*sizes):
 
 def predict(*sizes):
     """The same, nncore as a plan of Model.freeze that writes into a given array."""
-    work = infer_mlp(*sizes)
+    work = _infer_mlp(*sizes)
     model = nncore.Model(dense(*sizes)(nncore.nn))
     with nncore.no_grad():
         for p, a in zip(model.parameters(), work.weights):
