@@ -8,7 +8,7 @@ from nncore._core.capture import refuse, touch
 from nncore._core.kernels import KERNELS
 from nncore._core.tensor import TensorBase, set_tensor_class, wrap_array
 from nncore._device import CPU
-from nncore.ops import along, pointwise, reduce
+from nncore.ops import pointwise, reduce
 from nncore.ops.convert import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8, cast
 from nncore.ops.indexing import modify, set_index
 from nncore.ops.random import fill_normal, fill_uniform
@@ -569,7 +569,6 @@ def _dtype_method(name, dtype):
 for _name in [
     *pointwise.__all__,
     *reduce.__all__,
-    *along.__all__,
     "add",
     "sub",
     "mul",
@@ -591,6 +590,11 @@ for _name in [
     "isfinite",
     "masked_fill",
     "lerp",
+    "gather",
+    "index_select",
+    "scatter",
+    "scatter_add",
+    "take_along_dim",
     "allclose",
     "equal",
     "reshape",

@@ -7,7 +7,6 @@ still compute in NumPy are listed in docs/architecture.md.
 # ruff: noqa: E402, F403
 from nncore.ops import (
     activations,
-    along,
     attention,
     broadcast,
     contraction,
@@ -34,7 +33,6 @@ from nncore.ops import (
 
 __all__ = ["as_tensor", "default_dtype", "set_default_dtype"]
 __all__ += activations.__all__
-__all__ += along.__all__
 __all__ += attention.__all__
 __all__ += broadcast.__all__
 __all__ += contraction.__all__
@@ -59,7 +57,6 @@ __all__ += softmaxes.__all__
 __all__ += triangles.__all__
 
 from nncore.ops.activations import *
-from nncore.ops.along import *
 from nncore.ops.attention import *
 from nncore.ops.broadcast import *
 from nncore.ops.contraction import *

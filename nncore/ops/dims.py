@@ -56,6 +56,14 @@ def normalize_dims(op, dim, ndim):
     return tuple(sorted(result)) if ndim else ()
 
 
+def one_dim(op, dim, ndim):
+    """normalize_dims of one dimension."""
+    dims = normalize_dims(op, dim, ndim)
+    if dim is None or len(dims) != min(ndim, 1):
+        raise ValueError(f"{op}: argument 'dim' is {dim}, expected one dimension")
+    return dims
+
+
 def as_outer_n_inner(array, dims):
     """`array` as (outer, n, inner) with n the reduced dimensions, in an order that depends on shape and dims alone."""
     shape = array.shape

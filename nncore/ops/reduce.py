@@ -13,6 +13,7 @@ from nncore.ops.dims import (
     contiguous_array,
     from_outer_n_inner,
     normalize_dims,
+    one_dim,
     reduce_array,
     reduced_shape,
     repeated,
@@ -21,7 +22,7 @@ from nncore.ops.dims import (
 _sum, _max, _min, _argmax, _argmin = (KERNELS[name] for name in ("sum", "max", "min", "argmax", "argmin"))
 _sum_squares, _sqrt = KERNELS["sum_squares"], KERNELS["sqrt_forward"]
 _mean, _var, _var_backward, _logsumexp = (KERNELS[name] for name in ("mean", "var", "var_backward", "logsumexp"))
-_scatter_along = KERNELS["scatter_along"]
+_cumsum, _scatter_along = KERNELS["cumsum"], KERNELS["scatter_along"]
 _copy, _mul, _div, _eq = (KERNELS[name] for name in ("copy", "mul", "div", "eq"))
 
 
@@ -67,6 +68,38 @@ def sum(x, dim=None, keepdim=False, dtype=None):
         return _spread(dy, dims, shape, keepdim)
 
     return record(reduce_array(_sum, x.array, dims, keepdim), (x,), vjp)
+
+
+def cumsum(x, dim, dtype=None):
+    """Running sums along a dimension: y[i, j] = x[i, 0] + ... + x[i, j] for dim=1.
+
+    float32 sums are kept in double precision and rounded where they are written.
+
+    Args:
+        x: Tensor.
+        dim: dimension to go along.
+        dtype: dtype to convert to first. Default: x's own; int64 for bool and integers.
+
+    Returns:
+        Tensor of x's shape.
+
+    Example:
+        >>> import nncore
+        >>> nncore.cumsum(nncore.tensor([1.0, 2.0, 3.0]), 0)
+        tensor([1., 3., 6.])
+    """
+    x = as_tensor(x)
+    if dtype is not None:
+        x = cast(x, np.dtype(dtype))
+    elif x.array.dtype.kind != "f":
+        x = cast(x, INT64)
+    shape, dims = x.array.shape, one_dim("cumsum", dim, x.array.ndim)
+    blocks = as_outer_n_inner(x.array, dims)
+
+    def vjp(needs, dy):
+        return _cumsum(contiguous_array(dy).reshape(blocks.shape), 1).reshape(shape)
+
+    return record(_cumsum(blocks, 0).reshape(shape), (x,), vjp)
 
 
 def mean(x, dim=None, keepdim=False):
@@ -370,6 +403,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "cumsum",
     "logsumexp",
     "max",
     "mean",
