@@ -554,6 +554,7 @@ KERAS_LAYERS = {
     "GlobalAveragePooling1D": (lambda: layers.GlobalAveragePooling1D(keepdims=True), (4, 3)),
     "GlobalMaxPooling1D": (lambda: layers.GlobalMaxPooling1D(), (4, 3)),
     "GroupNormalization": (lambda: layers.GroupNormalization(2, epsilon=0.1, center=False), (4, 4)),
+    "Masking": (lambda: layers.Masking(1.0), (6, 2)),
     "MaxPooling1D": (lambda: layers.MaxPooling1D(3, 2, "same"), (6, 2)),
     "Maximum": (lambda: layers.Maximum(), None),
     "Minimum": (lambda: layers.Minimum(), None),

@@ -7,7 +7,7 @@
  */
 #include "cpu.h"
 
-enum { BLOCK = 256 }; /* lines side by side */
+enum { BLOCK = 256, ROWS = 8 }; /* lines side by side: a chain alone would wait for every addition */
 
 #if NN_IS_FLOAT
 typedef double wide;
@@ -15,26 +15,33 @@ typedef double wide;
 typedef uint64_t wide;
 #endif
 
+/* `width` lines of n elements, `across` elements apart; `along` from one element of a line to the next. */
+NN_INLINE void add_up(real *y, const real *x, int64_t n, int64_t along, int64_t across, const int64_t width) {
+    wide sum[BLOCK];
+    memset(sum, 0, (size_t)width * sizeof(wide));
+    for (; n > 0; n--, x += along, y += along)
+        for (int64_t i = 0; i < width; i++) {
+            sum[i] += (wide)x[i * across];
+            y[i * across] = (real)sum[i];
+        }
+}
+
 NN_DEFINE(cumsum) {
     const nn_cumsum_args *a = args;
-    const int64_t inner = a->inner;
-    wide sum[BLOCK];
+    const int64_t n = a->n, inner = a->inner;
     int64_t line, end;
     nn_share(a->outer * inner, 1, team, rank, &line, &end);
-    while (line < end) {
-        const int64_t o = line / inner, first = line - o * inner;
-        int64_t width = end - line < inner - first ? end - line : inner - first;
-        if (width > BLOCK) width = BLOCK;
-        memset(sum, 0, (size_t)width * sizeof(wide));
-        for (int64_t step = 0; step < a->n; step++) {
-            const int64_t at = (o * a->n + (a->reverse ? a->n - 1 - step : step)) * inner + first;
-            const real *x = (const real *)a->x + at;
-            real *y = (real *)a->y + at;
-            for (int64_t i = 0; i < width; i++) {
-                sum[i] += (wide)x[i];
-                y[i] = (real)sum[i];
-            }
+    for (int64_t width; line < end; line += width) {
+        const int64_t o = line / inner, at = line + o * (n - 1) * inner, along = a->reverse ? -inner : inner;
+        const real *x = (const real *)a->x + at + (a->reverse ? (n - 1) * inner : 0);
+        real *y = (real *)a->y + (x - (const real *)a->x);
+        if (inner == 1 && end - line >= ROWS) {
+            width = ROWS;
+            add_up(y, x, n, along, n, ROWS);
+        } else {
+            width = end - line < (o + 1) * inner - line ? end - line : (o + 1) * inner - line;
+            width = width < BLOCK ? width : BLOCK;
+            add_up(y, x, n, along, 1, width);
         }
-        line += width;
     }
 }

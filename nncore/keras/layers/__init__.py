@@ -32,6 +32,9 @@ from .dropout import (
 from .input import (
     Input,
 )
+from .masking import (
+    Masking,
+)
 from .merging import (
     Add,
     Average,
@@ -133,6 +136,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Masking",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPooling1D",

@@ -20,6 +20,7 @@ class Activation(Layer):
     Reference: Keras, `keras.layers.Activation`.
     """
 
+    supports_masking = True
     shown = ("activation",)
 
     def __init__(self, activation, **common):
@@ -49,6 +50,8 @@ class ReLU(Layer):
     Reference: Keras, `keras.layers.ReLU`.
     """
 
+    supports_masking = True
+
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **common):
         super().__init__(**common)
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
@@ -73,6 +76,7 @@ class LeakyReLU(Layer):
     Reference: Keras, `keras.layers.LeakyReLU`.
     """
 
+    supports_masking = True
     shown = ("negative_slope",)
 
     def __init__(self, negative_slope=0.3, **common):
@@ -99,6 +103,7 @@ class ELU(Layer):
     Reference: Keras, `keras.layers.ELU`.
     """
 
+    supports_masking = True
     shown = ("alpha",)
 
     def __init__(self, alpha=1.0, **common):
@@ -125,6 +130,7 @@ class Softmax(Layer):
     Reference: Keras, `keras.layers.Softmax`.
     """
 
+    supports_masking = True
     shown = ("axis",)
 
     def __init__(self, axis=-1, **common):
@@ -156,6 +162,7 @@ class PReLU(Layer):
     Reference: Keras, `keras.layers.PReLU`; He, Zhang, Ren & Sun 2015.
     """
 
+    supports_masking = True
     keras_axes = (("alpha", None),)
     shown = ("shared_axes",)
 

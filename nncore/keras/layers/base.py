@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 
 import numpy as np
 
@@ -90,6 +91,8 @@ class Layer(KerasWeights, Module):
 
     Attributes:
         built: whether the weights are there.
+        supports_masking: whether the mask of the input (see `Masking`) is that of the output, too. Default False: it ends
+            here, with a warning. A `call` that has an argument `mask` is given it.
         losses: list of the penalties of the latest call, of this layer and all below it.
 
     Example:
@@ -108,11 +111,13 @@ class Layer(KerasWeights, Module):
 
     # (attribute, order in which Keras has its axes, or a function to a view like Keras's), in Keras's order of weights
     keras_axes: tuple | None = None
-    _takes_training = False
+    supports_masking = False
+    _takes_training = _takes_mask = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        cls._takes_training = "training" in inspect.signature(cls.call).parameters
+        parameters = inspect.signature(cls.call).parameters
+        cls._takes_training, cls._takes_mask = "training" in parameters, "mask" in parameters
 
     def __init__(
         self, *, input_shape=None, input_dim=None, name=None, trainable=True, activity_regularizer=None, dtype=None
@@ -207,10 +212,33 @@ class Layer(KerasWeights, Module):
         self._added_losses.clear()
         if self._takes_training:
             kwargs["training"] = self.training
+        mask = kwargs.get("mask")
+        if mask is None:
+            mask = getattr(inputs[0], "_keras_mask", None) if inputs else None
+            if self._takes_mask:
+                kwargs["mask"] = mask
         outputs = self.call(*inputs, **kwargs)
+        mask = self.compute_mask(inputs[0], mask) if inputs else None
+        if mask is not None:
+            (outputs[0] if isinstance(outputs, list) else outputs)._keras_mask = mask
         if self.activity_regularizer is not None:
             self.add_loss(self.activity_regularizer(outputs) * (1.0 / max(1, len(outputs))))
         return outputs
+
+    def compute_mask(self, x, mask):
+        """The mask of the output: bool of shape (batch, steps), or None.
+
+        Args:
+            x: the input.
+            mask: of the input, or None.
+        """
+        if mask is not None and not self.supports_masking:
+            warnings.warn(
+                f"{type(self).__name__}: the mask of the input ends here, and the layers after this one see all steps",
+                stacklevel=4,
+            )
+            return None
+        return mask
 
     def compute_output_shape(self, input_shape):
         """Shape of the output for an input of the given shape, both with None for the batch axis."""

@@ -96,6 +96,7 @@ class Dense(Activated):
     Reference: Keras, `keras.layers.Dense`, but for `bias_mode`.
     """
 
+    supports_masking = True
     keras_axes = (("weight", (1, 0)), ("bias", None))
     shown = ("units", "activation")
 
@@ -156,6 +157,7 @@ class Embedding(Layer):
         embeddings_initializer: default `"uniform"`.
         embeddings_regularizer: penalty added to the loss. Default None.
         embeddings_constraint: what the table is held to after every step. Default None.
+        mask_zero: whether index 0 is padding, which does not count: see `Masking`. Default False.
         **common: see `Layer`.
 
     Attributes:
@@ -182,6 +184,7 @@ class Embedding(Layer):
         embeddings_initializer="uniform",
         embeddings_regularizer=None,
         embeddings_constraint=None,
+        mask_zero=False,
         **common,
     ):
         super().__init__(**common)
@@ -191,6 +194,7 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = mask_zero
         table = self.embeddings_initializer((input_dim, output_dim), self.dtype)
         options = {"regularizer": self.embeddings_regularizer, "constraint": self.embeddings_constraint}
         self.weight = self._weight(table, **options)
@@ -199,12 +203,18 @@ class Embedding(Layer):
         """Indices (batch, ...) -> (batch, ..., output_dim)."""
         return ops.embedding(x.to(np.int64), self.weight)
 
+    def compute_mask(self, x, mask):
+        """Where the index is not 0, with mask_zero."""
+        return x != 0 if self.mask_zero else None
+
 
 class Identity(Layer):
     """y = x.
 
     Reference: Keras, `keras.layers.Identity`.
     """
+
+    supports_masking = True
 
     def call(self, x):
         """Any shape -> the same shape."""

@@ -26,6 +26,7 @@ class Dropout(Layer):
     Reference: Keras, `keras.layers.Dropout`, but for `scale`; Srivastava et al. 2014.
     """
 
+    supports_masking = True
     shown = ("rate",)
 
     def __init__(self, rate, scale="train", **common):
@@ -57,6 +58,8 @@ class SpatialDropout1D(Spatial):
 
     Reference: Keras, `keras.layers.SpatialDropout1D`; Tompson et al. 2015.
     """
+
+    supports_masking = True
 
     axes = 1
     shown = ("rate",)

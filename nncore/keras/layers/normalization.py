@@ -130,6 +130,7 @@ class LayerNormalization(Layer):
     Reference: Keras, `keras.layers.LayerNormalization`; Ba et al. 2016.
     """
 
+    supports_masking = True
     keras_axes = (("weight", None), ("bias", None))
     shown = ("axis", "epsilon")
 
@@ -267,6 +268,7 @@ class RMSNormalization(Layer):
     Reference: Keras, `keras.layers.RMSNormalization`; Zhang & Sennrich 2019.
     """
 
+    supports_masking = True
     keras_axes = (("weight", None),)
     shown = ("axis", "epsilon")
 
@@ -310,6 +312,7 @@ class Normalization(Layer):
     Reference: Keras, `keras.layers.Normalization`.
     """
 
+    supports_masking = True
     keras_axes = (("mean", None), ("variance", None))
     shown = ("axis", "invert")
 

@@ -152,7 +152,7 @@ class _GlobalMaxPooling(_GlobalPooling):
 
 
 class GlobalAveragePooling1D(_GlobalAveragePooling):
-    """y = mean over all steps of a series.
+    """y = mean over all steps of a series, or over those that the mask leaves: see `Masking`.
 
     Args:
         data_format: `"channels_last"` (the default) or `"channels_first"`.
@@ -170,6 +170,19 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
     """
 
     axes = 1
+
+    def call(self, x, mask=None):
+        """(batch, steps, channels) -> (batch, channels), or (batch, 1, channels)."""
+        if mask is None:
+            return super().call(x)
+        steps, channels = (1, 2) if self.channels_last else (2, 1)
+        counts = mask.to(x.dtype).unsqueeze(channels)
+        total = (x * counts).sum(steps, self.keepdims)
+        return total / ops.maximum(counts.sum(steps, self.keepdims), 1.0)
+
+    def compute_mask(self, x, mask):
+        """None: there are no steps left."""
+        return None
 
 
 class GlobalAveragePooling2D(_GlobalAveragePooling):

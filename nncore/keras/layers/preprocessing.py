@@ -22,6 +22,7 @@ class Rescaling(Layer):
     Reference: Keras, `keras.layers.Rescaling`.
     """
 
+    supports_masking = True
     shown = ("scale", "offset")
 
     def __init__(self, scale, offset=0.0, **common):

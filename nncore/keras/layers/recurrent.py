@@ -4,6 +4,7 @@ from ... import ops
 from ...nn.arguments import unsupported
 from .. import activations, initializers, regularizers
 from .base import Layer, check_positive, check_rank, in_dtype_of
+from .masking import Steps
 
 _RNN_ACTIVATIONS = {
     activations.tanh: "tanh",
@@ -24,6 +25,7 @@ class Recurrent(Layer):
     keras_axes = (("weight_ih", (1, 0)), ("weight_hh", (1, 0)), ("bias", None))
     shown = ("units", "activation", "return_sequences", "return_state", "go_backwards")
     gates, states = 1, 1
+    supports_masking = True
 
     def _init_recurrent(
         self,
@@ -114,18 +116,29 @@ class Recurrent(Layer):
                 )
         return given or [None] * self.states
 
-    def call(self, x, initial_state=None, lengths=None):
+    def call(self, x, initial_state=None, lengths=None, mask=None):
         """(batch, steps, features) -> (batch, units), or (batch, steps, units), and perhaps the states."""
-        check_rank(type(self).__name__, x, 3)
+        op = type(self).__name__
+        check_rank(op, x, 3)
         x = in_dtype_of(x, self.weight_ih)
         states = self._initial(initial_state, x.shape[0])
         if self.dropout and self.training:  # one draw for all steps
             x = x * ops.dropout(ops.ones(x.shape[0], 1, x.shape[2], dtype=x.dtype), self.dropout)
+        if mask is not None:
+            if lengths is not None:
+                raise ValueError(f"{op}: arguments 'lengths' and 'mask' are both given, expected one of them")
+            kept = Steps(op, mask, x)
+            x, lengths = kept.pack(x), kept.lengths
         y, *final = self._run(x.transpose(0, 1), states, lengths)
         output = final[0]
         if self.return_sequences:
-            output = (ops.flip(y, 0) if self.go_backwards else y).transpose(0, 1)
+            output = y.transpose(0, 1) if mask is None else kept.unpack(y.transpose(0, 1), self.go_backwards)
+            output = ops.flip(output, 1) if self.go_backwards else output
         return [output, *final] if self.return_state else output
+
+    def compute_mask(self, x, mask):
+        """That of the input, where the output has its steps."""
+        return mask if self.return_sequences else None
 
     def compute_output_shape(self, input_shape):
         """Shape of the output, with None for the batch axis; a list of shapes with return_state."""
@@ -152,8 +165,9 @@ class SimpleRNN(Recurrent):
         unroll: accepted, without effect.
         **common: see `Layer`.
 
-    Called with (x, initial_state=None, lengths=None): lengths, int64 of shape (batch,), says how many steps each row has. Its
-    output is 0 after them, and its state stays.
+    Called with (x, initial_state=None, lengths=None, mask=None): lengths, int64 of shape (batch,), says how many steps each row
+    has. Its output is 0 after them, and its state stays. mask, bool of shape (batch, steps), says which steps count (default: as
+    the layers before say, see `Masking`): the others change no state, and their output is that of the step before.
 
     Attributes:
         weight_ih, weight_hh: (units, in) and (units, units), as in `nn.RNN`; in Keras's layout they are `kernel`,
@@ -412,7 +426,7 @@ class Bidirectional(Layer):
         backward_layer: the second layer, which goes backwards if the first does not. Default: one like the first.
         **common: see `Layer`.
 
-    Called with (x, initial_state=None, lengths=None); initial_state are the states of the first layer, then the second's. With
+    Called with (x, initial_state=None, lengths=None, mask=None); initial_state are the states of the first layer, then the second's. With
     the layer's return_state the result is `[output, states of the first..., states of the second...]`.
 
     Attributes:
@@ -429,6 +443,7 @@ class Bidirectional(Layer):
     """
 
     shown = ("merge_mode",)
+    supports_masking = True
 
     def __init__(self, layer, merge_mode="concat", backward_layer=None, **common):
         super().__init__(**common)
@@ -462,7 +477,7 @@ class Bidirectional(Layer):
         self.forward_layer._build(input_shape)
         self.backward_layer._build(input_shape)
 
-    def call(self, x, initial_state=None, lengths=None):
+    def call(self, x, initial_state=None, lengths=None, mask=None):
         """(batch, steps, features) -> both outputs, merged, and perhaps the states."""
         first, second = self.forward_layer, self.backward_layer
         given = [None, None]
@@ -473,7 +488,8 @@ class Bidirectional(Layer):
                     f"{first.states + second.states}"
                 )
             given = [list(initial_state[: first.states]), list(initial_state[first.states :])]
-        results = [layer(x, initial_state=state, lengths=lengths) for layer, state in zip((first, second), given)]
+        options = {"lengths": lengths, "mask": mask}
+        results = [layer(x, initial_state=state, **options) for layer, state in zip((first, second), given)]
         (a, *states), (b, *more) = results if first.return_state else [[result] for result in results]
         if first.return_sequences:
             b = ops.flip(b, 1)
@@ -481,6 +497,10 @@ class Bidirectional(Layer):
         if not first.return_state:
             return merged
         return [*(merged if isinstance(merged, list) else [merged]), *states, *more]
+
+    def compute_mask(self, x, mask):
+        """That of the input, where the output has its steps."""
+        return self.forward_layer.compute_mask(x, mask)
 
     def compute_output_shape(self, input_shape):
         """Shape of the output, with None for the batch axis; a list of shapes where the output is a list."""

@@ -22,6 +22,7 @@ class TimeDistributed(Layer):
     Reference: Keras, `keras.layers.TimeDistributed`.
     """
 
+    supports_masking = True
     shown = ("layer",)
 
     def __init__(self, layer, **common):
@@ -53,6 +54,8 @@ class Lambda(Layer):
 
     Reference: Keras, `keras.layers.Lambda`.
     """
+
+    supports_masking = True
 
     def __init__(self, function, **common):
         super().__init__(**common)

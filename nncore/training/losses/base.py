@@ -40,6 +40,11 @@ class Loss:
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The loss of a batch, a Tensor of shape () (of the losses' shape with reduction "none")."""
         y_true, y_pred = as_tensor(y_true), as_tensor(y_pred)
+        if getattr(y_pred, "_keras_mask", None) is not None:
+            raise ValueError(
+                f"{self.name}: argument 'y_pred' has the mask of a Masking or Embedding layer, which losses and metrics do not "
+                "take; let a recurrent layer without return_sequences or GlobalAveragePooling1D end it"
+            )
         if sample_weight is None and self.reduction in MEANS:
             mean = self.mean(y_true, y_pred)
             return mean * 0.5 if self.reduction == "half_mean" else mean
