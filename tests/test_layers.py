@@ -41,6 +41,24 @@ def test_linear_gradient_lies_as_the_weight_does():
     assert layer.weight.grad.array.strides == layer.weight.array.strides
 
 
+def test_lazy_linear_becomes_a_linear():
+    model = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(3, bias=False, dtype=np.float64))
+    assert repr(model[0]) == "LazyLinear(in_features=0, out_features=4, bias=True)"
+    compiled = nncore.compile(model)
+    for ask in (lambda: list(model.parameters()), model.state_dict, lambda: compiled(nncore.ones(2, 5))):
+        with pytest.raises(RuntimeError, match="LazyLinear: in_features is not known before the first input"):
+            ask()
+    nncore.manual_seed(0)
+    first = model[0](tensor(2, 5, dtype=np.float32))
+    nncore.manual_seed(0)
+    again = nn.Linear(5, 4)
+    assert type(model[0]) is nn.Linear
+    assert first.shape == (2, 4)
+    assert (model[0].weight.array == again.weight.array).all()
+    assert model[2](tensor(7, 6)).shape == (7, 3)
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight"]
+
+
 def test_shape_layers():
     x = tensor(2, 3, 4, 5)
     assert nn.Flatten()(x).shape == (2, 60)

@@ -150,6 +150,7 @@ MODELS = {
 }  # fmt: skip
 # L-BFGS looks at losses between its evaluations: test_lbfgs.py shows that it refuses.
 NOT_LAYERS = {
+    "LazyLinear",
     "Module",
     "ModuleDict",
     "ModuleList",

@@ -22,7 +22,7 @@ from nncore.nn.attention import MultiheadAttention
 from nncore.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from nncore.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from nncore.nn.dropout import Dropout, Dropout1d, Dropout2d
-from nncore.nn.linear import Flatten, Identity, Linear, Unflatten
+from nncore.nn.linear import Flatten, Identity, LazyLinear, Linear, Unflatten
 from nncore.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -145,6 +145,7 @@ __all__ = [
     "L1Loss",
     "LSTMCell",
     "LayerNorm",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",

@@ -7,6 +7,7 @@ from nncore.nn import init
 from nncore.nn.arguments import check_device
 from nncore.nn.module import Module
 from nncore.nn.parameter import empty
+from nncore.ops.convert import as_tensor
 
 
 class Linear(Module):
@@ -38,9 +39,12 @@ class Linear(Module):
         check_device(device)
         self.in_features = in_features
         self.out_features = out_features
+        self._make_parameters(bias, dtype)
+
+    def _make_parameters(self, bias, dtype):
         # Memory is (in, out): the forward and the gradient of x then read it row by row.
-        self.weight = empty((out_features, in_features), dtype, order=(1, 0))
-        self.register_parameter("bias", empty((out_features,), dtype) if bias else None)
+        self.weight = empty((self.out_features, self.in_features), dtype, order=(1, 0))
+        self.register_parameter("bias", empty((self.out_features,), dtype) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -57,6 +61,55 @@ class Linear(Module):
     def extra_repr(self):
         """The configuration, for repr."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class _NotThereYet(dict):
+    """The parameters of a LazyLinear that has seen no input: asking for them is an error, not an empty list."""
+
+    def items(self):
+        raise RuntimeError(
+            "LazyLinear: in_features is not known before the first input; call the model on one before you make an optimizer or "
+            "ask for its parameters or its state"
+        )
+
+    __iter__ = keys = values = items
+
+
+class LazyLinear(Linear):
+    """A Linear that finds in_features in its first input; from then on it is a Linear.
+
+    Args:
+        out_features: size of the last axis of the output.
+        bias, device, dtype: as in `Linear`.
+
+    Raises:
+        RuntimeError: somebody asks for the parameters before the first call.
+
+    Example:
+        >>> import nncore
+        >>> layer = nncore.nn.LazyLinear(2)
+        >>> layer(nncore.ones(5, 3)).shape, layer
+        ((5, 2), Linear(in_features=3, out_features=2, bias=True))
+
+    Reference: torch.nn.LazyLinear.
+    """
+
+    def __init__(self, out_features, bias=True, device=None, dtype=None):
+        Module.__init__(self)
+        check_device(device)
+        self.in_features, self.out_features = 0, out_features
+        self._bias_and_dtype = bias, dtype
+        self._parameters = _NotThereYet()
+
+    def forward(self, input):
+        """Become a Linear, and compute its output."""
+        self.in_features, self._parameters, self.__class__ = as_tensor(input).shape[-1], {}, Linear
+        self._make_parameters(*self.__dict__.pop("_bias_and_dtype"))
+        return self.forward(input)
+
+    def extra_repr(self):
+        """The configuration, for repr."""
+        return f"in_features=0, out_features={self.out_features}, bias={self._bias_and_dtype[0]}"
 
 
 class Identity(Module):
