@@ -285,6 +285,21 @@ def floor(contest, now):
     return (moving, what) if moving > compute else (compute, "flops")
 
 
+class Floor:
+    """The floor of a contest as a contender: found anew at each turn, so that a busy neighbour meets it as he meets the others."""
+
+    def __init__(self, contest, now):
+        self.contest, self.now, self.limit = contest, now, ""
+
+    def __call__(self):
+        return self.seconds(1)
+
+    def seconds(self, loops):
+        """Seconds that the machine needs at this moment."""
+        seconds, self.limit = floor(self.contest, self.now)
+        return seconds
+
+
 def run_row(family, row, now, options):
     """What was measured; where a contender fails or disagrees, a row that says so."""
     name, make, size, ask, *listed = row
@@ -301,13 +316,14 @@ def run_row(family, row, now, options):
         needs_tape = "backward" in family + name
         with contextlib.nullcontext() if needs_tape else peers.without_tape():
             check(contest)
-            before, _ = floor(contest, now)
             clock = now.clock()
             others = contest.run.keys() & set(PEERS)  # whose threads spin when ours are to run
             settle = SETTLE if now.threads > 1 and others else 0.0
-            times = measure(contest.run, options.samples, options.sample_time, settle, options.budget)
-            after, limit = floor(contest, now)
-        row |= {"floor": min(before, after), "limit": limit, "times": {who: vars(t) for who, t in times.items()}}
+            bound = Floor(contest, now)
+            contenders = {**contest.run, "floor": bound}
+            times = measure(contenders, options.samples, options.sample_time, settle, options.budget)
+        row |= {"floor": times.pop("floor").median, "limit": bound.limit}
+        row["times"] = {who: vars(t) for who, t in times.items()}
         row["values"] = values(row, max(clock, now.clock()), getattr(contest, "elements", 0))
     except Exception as error:  # one broken row must not lose the others
         row["error"] = f"{type(error).__name__}: {str(error).strip()}"
@@ -354,7 +370,7 @@ def main(arguments=None):
     }
     start = time.perf_counter()
     for threads in options.threads or sorted({1, default_threads()}):
-        now = Machine(threads)
+        now = Machine(threads, 0.01)
         report["calibration"].append(
             {
                 "threads": threads,
