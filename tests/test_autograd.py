@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nncore
+import nncore.nn.functional as F
 from nncore import autograd
 
 
@@ -236,6 +237,32 @@ RNG = np.random.default_rng(1)
 
 def random(*shape):
     return nncore.tensor(RNG.standard_normal(shape), requires_grad=True)
+
+
+INDEXED = {
+    "index": lambda x, i: x[i],
+    "index_select": lambda x, i: nncore.index_select(x, 1, i),
+    "embedding": lambda x, i: F.embedding(i, x),
+    "gather": lambda x, i: nncore.gather(x, 0, i.reshape(1, 2)),
+    "scatter": lambda x, i: nncore.scatter(x, 0, i.reshape(1, 2), 1.0),
+    "scatter_add": lambda x, i: nncore.scatter_add(nncore.zeros(3, 2), 0, i.reshape(1, 2), x),
+    "nll_loss": lambda x, i: F.nll_loss(x, i, reduction="none"),
+    "cross_entropy": lambda x, i: F.cross_entropy(x, i, reduction="none"),
+    "rnn": lambda x, i: nncore.rnn(x.reshape(2, 2, 1), None, nncore.ones(1, 1), nncore.ones(1, 1), lengths=i)[0],
+    "lstm": lambda x, i: nncore.lstm(x.reshape(2, 2, 1), None, None, nncore.ones(4, 1), nncore.ones(4, 1), lengths=i)[
+        0
+    ],
+    "gru": lambda x, i: nncore.gru(x.reshape(2, 2, 1), None, nncore.ones(3, 1), nncore.ones(3, 1), lengths=i)[0],
+}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_an_index_that_changed_is_no_wrong_gradient(name):
+    x, index = nncore.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True), nncore.tensor([0, 1])
+    y = INDEXED[name](x, index)
+    index.fill_(1)
+    with pytest.raises(RuntimeError, match="needs for its gradient was changed in place"):
+        y.sum().backward()
 
 
 COMPOSED = {

@@ -63,7 +63,7 @@ def test_the_mask_goes_from_layer_to_layer():
 @pytest.mark.parametrize("channels", ["channels_last", "channels_first"])
 def test_means_leave_steps_out(channels):
     x = X if channels == "channels_last" else X.transpose(0, 2, 1)
-    y = layers.GlobalAveragePooling1D(channels)(x, mask=nncore.tensor(MASK)).numpy()
+    y = layers.GlobalAveragePooling1D(channels)(x, mask=MASK).numpy()
     expected = [X[row, mask].mean(0) if mask.any() else np.zeros(3) for row, mask in enumerate(MASK)]
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
 
@@ -106,5 +106,7 @@ def test_what_does_not_take_a_mask_says_so():
         ValueError, match=r"LSTM: argument 'mask' has dtype bool and shape \(2, 5\), expected bool and \(5, 5\)"
     ):
         layers.LSTM(2)(X, mask=MASK[:2])
+    with pytest.raises(ValueError, match=r"GlobalAveragePooling1D: argument 'mask' has dtype int64 and shape \(5, 5\)"):
+        layers.GlobalAveragePooling1D()(X, mask=MASK.astype(np.int64))
     with pytest.raises(ValueError, match="LSTM: arguments 'lengths' and 'mask' are both given"):
         layers.LSTM(2)(X, mask=MASK, lengths=np.ones(5, np.int64))

@@ -60,7 +60,7 @@ cdef end_calls():
 
 
 cdef enum:
-    LINE = 64            # bytes
+    LINE = 64           # bytes
     LINES_FROM = 16384  # bytes of an array that begins with a cache line
 
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
@@ -245,22 +245,39 @@ def empty(shape, dtype, bint lasting=False):
     return new_array(ndim, dims, descr.type_num, cnp.PyDataType_ELSIZE(descr), lasting)
 
 
-def empty_in_order_of(cnp.ndarray array, shape, dtype, bint lasting=False):
-    """A new array of `shape`, its axes in memory in the order of those of `array`: channels-last stays so."""
+cdef cnp.ndarray _new_in_order(cnp.ndarray like, cnp.npy_intp *shape, cnp.dtype descr, bint lasting):
+    """A new array, its axes in memory in the order of those of `like`."""
     cdef int order[NN_MAX_DIM]
-    cdef int back[NN_MAX_DIM]
-    cdef int i, ndim = cnp.PyArray_NDIM(array)
-    if ndim > NN_MAX_DIM or cnp.PyArray_IS_C_CONTIGUOUS(array):
-        return empty(shape, dtype, lasting)
-    _by_stride(array, order)
+    cdef cnp.npy_intp dims[NN_MAX_DIM]
+    cdef cnp.npy_intp back[NN_MAX_DIM]
+    cdef cnp.PyArray_Dims axes
+    cdef int i, ndim = cnp.PyArray_NDIM(like)
+    if cnp.PyArray_IS_C_CONTIGUOUS(like):
+        return new_array(ndim, shape, descr.type_num, cnp.PyDataType_ELSIZE(descr), lasting)
+    _by_stride(like, order)
     for i in range(ndim):
+        dims[i] = shape[order[i]]
         back[order[i]] = i
-    return empty([shape[order[i]] for i in range(ndim)], dtype, lasting).transpose([back[i] for i in range(ndim)])
+    axes.ptr, axes.len = back, ndim
+    return cnp.PyArray_Transpose(new_array(ndim, dims, descr.type_num, cnp.PyDataType_ELSIZE(descr), lasting), &axes)
 
 
-def empty_like(array, dtype=None, bint lasting=False):
+def empty_in_order_of(cnp.ndarray array, shape, dtype):
+    """A new array of `shape`, its axes in memory in the order of those of `array`: channels-last stays so."""
+    cdef cnp.npy_intp dims[NN_MAX_DIM]
+    cdef int i, ndim = cnp.PyArray_NDIM(array)
+    if ndim > NN_MAX_DIM or not 0 <= prod(shape) < 2**48:
+        return np.empty(shape, dtype)
+    for i in range(ndim):
+        dims[i] = shape[i]
+    return _new_in_order(array, dims, np.dtype(dtype), False)
+
+
+def empty_like(cnp.ndarray array, dtype=None, bint lasting=False):
     """np.empty_like, in memory as nncore's own arrays have it."""
-    return empty_in_order_of(array, array.shape, array.dtype if dtype is None else dtype, lasting)
+    if cnp.PyArray_NDIM(array) > NN_MAX_DIM:
+        return np.empty_like(array, dtype, order="K", subok=False)
+    return _new_in_order(array, cnp.PyArray_DIMS(array), np.dtype(array.dtype if dtype is None else dtype), lasting)
 
 
 cdef _write_back(cnp.ndarray temporary, cnp.ndarray destination):

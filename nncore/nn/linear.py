@@ -4,7 +4,7 @@ import math
 
 from nncore.nn import functional as F
 from nncore.nn import init
-from nncore.nn.arguments import check_device
+from nncore.nn.arguments import check_device, float_dtype
 from nncore.nn.module import Module
 from nncore.nn.parameter import empty
 from nncore.ops.convert import as_tensor
@@ -98,7 +98,7 @@ class LazyLinear(Linear):
         Module.__init__(self)
         check_device(device)
         self.in_features, self.out_features = 0, out_features
-        self._bias_and_dtype = bias, dtype
+        self._bias_and_dtype = bias, float_dtype(dtype)
         self._parameters = _NotThereYet()
 
     def forward(self, input):

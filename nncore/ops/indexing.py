@@ -68,7 +68,7 @@ def index(x, key):
         tensor([2., 4.])
     """
     x = as_tensor(x)
-    key = _key(key)
+    picker, key = key, _key(key)
     array = x.array
     if _is_basic(key):
         try:
@@ -101,7 +101,8 @@ def index(x, key):
     def vjp(needs, dy):
         return _scatter_add_rows(contiguous_array(dy).reshape(*rows.shape, cols), rows, n).reshape(array.shape)
 
-    return record(y, (x,), vjp)
+    is_read_again = isinstance(picker, TensorBase) and rows is picker.array
+    return record(y, (x,), vjp, (picker,) if is_read_again else ())
 
 
 def set_index(x, key, value):

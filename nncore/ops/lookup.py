@@ -51,7 +51,7 @@ def embedding(input, weight, padding_idx=None):
             filled(dweight[padding_idx], 0)
         return None, dweight
 
-    return record(y, (None, weight), vjp)
+    return record(y, (None, weight), vjp, (input,))
 
 
 # ---- elements along a dimension ----
@@ -113,7 +113,7 @@ def gather(x, dim, index):
     def vjp(needs, dy):
         return _scatter_along(None, contiguous_array(dy).reshape(at.shape), at, 1, n).reshape(shape)
 
-    return record(y.reshape(index.array.shape), (x,), vjp)
+    return record(y.reshape(index.array.shape), (x,), vjp, (index,))
 
 
 def take_along_dim(x, indices, dim):
@@ -199,7 +199,7 @@ def _scatter(op, x, dim, index, src, add):
         return dx, dsource
 
     vjp.__qualname__ = op
-    return record(y.reshape(shape), (x, source if source.requires_grad else None), vjp)
+    return record(y.reshape(shape), (x, source if source.requires_grad else None), vjp, (index,))
 
 
 def scatter(x, dim, index, src):

@@ -250,7 +250,7 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     options = weight_array, label_smoothing, ignore_index
     if reduction == "mean":
         return _mean_cross_entropy(logits, classes, *options)
-    losses = _class_cross_entropy(logits, classes, *options)
+    losses = _class_cross_entropy(logits, target, classes, *options)
     return sum_of(losses) if reduction == "sum" else losses.reshape(shape[:-1])
 
 
@@ -276,15 +276,15 @@ def _mean_cross_entropy(logits, target, *options):
     return record(mean, (logits,), vjp)
 
 
-def _class_cross_entropy(logits, target, *options):
+def _class_cross_entropy(logits, target, classes, *options):
     x = logits.array
-    losses, largest, total, _, _ = _cross_entropy_forward(x, target, *options, want=(False, False))
+    losses, largest, total, _, _ = _cross_entropy_forward(x, classes, *options, want=(False, False))
 
     def vjp(needs, dy):
-        return KERNELS["cross_entropy_backward"](dy, x, largest, total, target, *options)
+        return KERNELS["cross_entropy_backward"](dy, x, largest, total, classes, *options)
 
     vjp.__qualname__ = "cross_entropy"
-    return record(losses, (logits,), vjp, (logits,))
+    return record(losses, (logits,), vjp, (logits, target))
 
 
 def _soft_cross_entropy(logits, target, shape, weight, label_smoothing):
@@ -347,7 +347,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
         dy = repeated(dy, classes.shape) if is_mean else dy
         return _nll_loss_backward(dy, divisor, classes, weight_array, ignore_index, count)
 
-    y = record(mean if is_mean else losses, (rows,), vjp)
+    y = record(mean if is_mean else losses, (rows,), vjp, (target,))
     if reduction == "sum":
         return sum_of(y)
     return y if is_mean or len(shape) == 2 else y.reshape(shape[:-1])

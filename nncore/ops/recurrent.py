@@ -31,15 +31,15 @@ def _tensors(*values):
 
 
 def _lengths(op, lengths):
-    """The int64 array of lengths, or None."""
+    """The lengths, and their int64 array; (), None without."""
     if lengths is None:
-        return None
+        return (), None
     if not isinstance(lengths, (TensorBase, np.ndarray)):
         lengths = constant(np.array(lengths, INT64))
     lengths = as_tensor(lengths)
     if lengths.array.dtype.kind not in "iu":
         raise TypeError(f"{op}: argument 'lengths' has dtype {lengths.array.dtype}, expected int64")
-    return cast(lengths, INT64).array
+    return (lengths,), cast(lengths, INT64).array
 
 
 def _saved(x, weight_hh, gates):
@@ -81,7 +81,8 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, lengths=None, r
             f"rnn: argument 'activation' is {activation!r}, expected one of {', '.join(map(repr, RNN_ACTIVATIONS))}"
         )
     inputs, arrays = _tensors(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
-    options = _lengths("rnn", lengths), int(bool(reverse)), ACTIVATIONS[activation]
+    steps, lengths = _lengths("rnn", lengths)
+    options = lengths, int(bool(reverse)), ACTIVATIONS[activation]
     x_array, _, weight_ih_array, weight_hh_array, _, _ = arrays
     y, hn, h, _ = _rnn_forward(*arrays, *options)
 
@@ -91,7 +92,7 @@ def rnn(x, h0, weight_ih, weight_hh, bias_ih=None, bias_hh=None, lengths=None, r
         )
         return dx, dh0, dweight_ih, dweight_hh, dbias_ih, dbias_hh
 
-    return record((y, hn), inputs, vjp, (inputs[0], *inputs[2:4], True))
+    return record((y, hn), inputs, vjp, (inputs[0], *inputs[2:4], *steps, True))
 
 
 def lstm(
@@ -135,7 +136,8 @@ def lstm(
         (tensor([0.5000, 0.5000]), tensor([0., 0.]))
     """
     inputs, arrays = _tensors(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
-    options = _lengths("lstm", lengths), int(bool(reverse))
+    steps, lengths = _lengths("lstm", lengths)
+    options = lengths, int(bool(reverse))
     x_array, _, _, weight_ih_array, weight_hh_array, _, _ = arrays
     h, c, gates = _saved(x_array, weight_hh_array, 4)
     y, hn, cn, *_ = _lstm_forward(*arrays, *options, out=(None, None, None, h, c, gates, None))
@@ -145,7 +147,7 @@ def lstm(
             dy, dhn, dcn, h, c, gates, x_array, weight_ih_array, weight_hh_array, *options, want=(needs[0], *needs[3:])
         )[:7]  # dx, dh0, dc0, dweight_ih, dweight_hh, dbias_ih, dbias_hh
 
-    outputs = record((y, hn, cn), inputs, vjp, (inputs[0], *inputs[3:5]))
+    outputs = record((y, hn, cn), inputs, vjp, (inputs[0], *inputs[3:5], *steps))
     return (*outputs, _gates(y, cn, c, gates, reverse)) if return_gates else outputs
 
 
@@ -200,7 +202,8 @@ def gru(
         (tensor([0.5000, 0.2500]), tensor([[0.2500]]))
     """
     inputs, arrays = _tensors(x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
-    options = _lengths("gru", lengths), int(bool(reverse)), int(bool(reset_after)), int(bool(update_first))
+    steps, lengths = _lengths("gru", lengths)
+    options = lengths, int(bool(reverse)), int(bool(reset_after)), int(bool(update_first))
     x_array, _, weight_ih_array, weight_hh_array, _, _ = arrays
     h, q, gates = _saved(x_array, weight_hh_array, 3)
     y, hn, *_ = _gru_forward(*arrays, *options, out=(None, None, h, q, gates, None))
@@ -210,7 +213,7 @@ def gru(
             dy, dhn, h, q, gates, x_array, weight_ih_array, weight_hh_array, *options, want=(needs[0], *needs[2:])
         )[:6]  # dx, dh0, dweight_ih, dweight_hh, dbias_ih, dbias_hh
 
-    return record((y, hn), inputs, vjp, (inputs[0], *inputs[2:4]))
+    return record((y, hn), inputs, vjp, (inputs[0], *inputs[2:4], *steps))
 
 
 def as_first(state):

@@ -40,6 +40,12 @@ def _spread(dy, dims, shape, keepdim):
     return np.broadcast_to(dy if keepdim else np.expand_dims(dy, dims), shape)
 
 
+def _summable(x, dtype):
+    """x as a tensor of the dtype that its elements are added in."""
+    x = as_tensor(x)
+    return cast(x, np.dtype(dtype) if dtype is not None else x.array.dtype if x.array.dtype.kind == "f" else INT64)
+
+
 def sum(x, dim=None, keepdim=False, dtype=None):
     """Sum over dimensions, by a fixed tree: the same bits for any number of threads.
 
@@ -57,11 +63,7 @@ def sum(x, dim=None, keepdim=False, dtype=None):
         >>> nncore.sum(nncore.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
         tensor([4., 6.])
     """
-    x = as_tensor(x)
-    if dtype is not None:
-        x = cast(x, np.dtype(dtype))
-    elif x.array.dtype.kind != "f":
-        x = cast(x, INT64)
+    x = _summable(x, dtype)
     shape, dims = x.array.shape, normalize_dims("sum", dim, x.array.ndim)
 
     def vjp(needs, dy):
@@ -88,11 +90,7 @@ def cumsum(x, dim, dtype=None):
         >>> nncore.cumsum(nncore.tensor([1.0, 2.0, 3.0]), 0)
         tensor([1., 3., 6.])
     """
-    x = as_tensor(x)
-    if dtype is not None:
-        x = cast(x, np.dtype(dtype))
-    elif x.array.dtype.kind != "f":
-        x = cast(x, INT64)
+    x = _summable(x, dtype)
     shape, dims = x.array.shape, one_dim("cumsum", dim, x.array.ndim)
     blocks = as_outer_n_inner(x.array, dims)
 

@@ -42,6 +42,16 @@ class Masking(Layer):
         return ops.any(x != self.mask_value, -1)
 
 
+def checked_mask(op, mask, shape):
+    """The mask as a Tensor; a ValueError unless it is bool and of `shape`, (batch, steps)."""
+    mask = as_tensor(mask)
+    if mask.dtype.kind != "b" or tuple(mask.shape) != tuple(shape):
+        raise ValueError(
+            f"{op}: argument 'mask' has dtype {mask.dtype} and shape {mask.shape}, expected bool and {tuple(shape)}"
+        )
+    return mask
+
+
 class Steps:
     """The steps of each row that a mask leaves, moved to its front, and the way back.
 
@@ -55,12 +65,7 @@ class Steps:
     """
 
     def __init__(self, op, mask, x):
-        mask = as_tensor(mask)
-        if mask.dtype.kind != "b" or mask.shape != x.shape[:2]:
-            raise ValueError(
-                f"{op}: argument 'mask' has dtype {mask.dtype} and shape {mask.shape}, expected bool and {tuple(x.shape[:2])}"
-            )
-        self.mask = mask
+        self.mask = mask = checked_mask(op, mask, x.shape[:2])
         self.lengths = ops.sum(mask, 1)
         self.position = ops.cumsum(mask, 1) - 1  # at the front; of a step that does not count, that of the one before
 

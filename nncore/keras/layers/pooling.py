@@ -4,6 +4,7 @@ import math
 
 from ... import ops
 from .base import check_rank, sizes
+from .masking import checked_mask
 from .spatial import Spatial, same_padding, surround
 
 
@@ -176,6 +177,8 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
         if mask is None:
             return super().call(x)
         steps, channels = (1, 2) if self.channels_last else (2, 1)
+        check_rank("GlobalAveragePooling1D", x, 3)
+        mask = checked_mask("GlobalAveragePooling1D", mask, (x.shape[0], x.shape[steps]))
         counts = mask.to(x.dtype).unsqueeze(channels)
         total = (x * counts).sum(steps, self.keepdims)
         return total / ops.maximum(counts.sum(steps, self.keepdims), 1.0)
