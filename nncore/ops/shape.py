@@ -402,7 +402,7 @@ def _rolled(array, shifts):
         first = shift % n if n else 0  # where the front goes
         halves = ((slice(0, n - first), slice(first, n)), (slice(n - first, n), slice(0, first)))
         moves.append(halves if first else halves[:1])
-    y = empty_in_order_of(array, array.shape, array.dtype)
+    y = empty_like(array)
     for blocks in itertools.product(*moves):
         _copy(array[tuple(source for source, _ in blocks)], out=y[tuple(target for _, target in blocks)])
     return y
