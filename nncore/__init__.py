@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nncore import autograd, config, cuda, kernels, ops, random
 from nncore._core.capture import CaptureError
+from nncore._core.kernels import empty_cache
 from nncore._core.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from nncore._core.tensor import DTYPES
 from nncore._device import device
@@ -45,7 +46,7 @@ _LAZY_NAMES = {
 
 __all__ = [
     "DTYPES", "CaptureError", "Generator", "Model", "Tensor", "autograd", "compile", "config", "cuda", "data", "datasets",
-    "default_generator", "device", "enable_grad", "explain", "float32", "float64", "get_num_threads", "get_rng_state",
+    "default_generator", "device", "empty_cache", "enable_grad", "explain", "float32", "float64", "get_num_threads", "get_rng_state",
     "inference_mode", "information", "int32", "int64", "io", "is_grad_enabled", "keras", "kernels", "load", "manual_seed",
     "models", "nn", "no_grad", "optim", "random", "save", "set_grad_enabled", "set_num_threads", "set_rng_state",
     "show_config", "teaching", "training", "uint8", "utils", "viz",

@@ -102,6 +102,7 @@ def test_a_kernel_works_in_a_megabyte_for_each_thread(name, threads):
 def allocated(run):
     """(result, bytes of arrays that were allocated at once at most)."""
     run()
+    nncore.empty_cache()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -170,6 +171,60 @@ def test_nchw_pays_one_conversion_at_the_edge(image):
         assert first <= last + SLACK
         conversion = allocated(lambda: model[0](theirs))[1] - allocated(lambda: model[0](image))[1]
     assert abs(conversion - image.array.nbytes) <= SLACK
+
+
+# ---- memory that is used again ----
+def address(tensor):
+    return tensor.detach().array.ctypes.data
+
+
+@pytest.fixture
+def nothing_kept():
+    gc.collect()
+    nncore.empty_cache()
+    yield
+    nncore.empty_cache()
+
+
+def test_a_large_array_leaves_its_memory_to_the_next(nothing_kept):
+    x = nncore.ones(300, 300)
+    view, first = x[10:].T, address(x)
+    del x
+    other = nncore.ones(300, 300)
+    assert address(other) != first  # a view keeps it
+    assert np.all(view.array == 1)
+    del view
+    assert address(nncore.zeros(295, 300) + 2) == first
+    nncore.ones(200, 200)  # a size of its own
+    assert np.all(other.array == 1)
+
+
+def test_no_more_is_kept_than_there_has_been_at_once(nothing_kept):
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for n in range(200, 700, 50):  # 0.16 to 1.7 MB, one at a time
+            nncore.ones(n, n)
+        assert 0 < tracemalloc.get_traced_memory()[0] - before <= 650 * 650 * 4 + SLACK
+        nncore.empty_cache()
+        assert tracemalloc.get_traced_memory()[0] - before <= SLACK
+        for _ in range(3):
+            nncore.ones(9000, 9000)  # 324 MB: too much to keep
+            assert tracemalloc.get_traced_memory()[0] - before <= SLACK
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_leaf_adopts_a_large_gradient(nothing_kept):
+    dy = nncore.ones(400, 400)
+
+    def gradient():
+        x = nncore.ones(400, 400, requires_grad=True)
+        (x * 3).backward(dy)
+        return x.grad
+
+    dx, used = allocated(gradient)
+    assert used <= 3 * dx.array.nbytes + SLACK  # x, 3 x and the gradient
 
 
 # ---- replay ----

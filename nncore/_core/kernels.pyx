@@ -14,6 +14,7 @@ from operator import index
 from struct import pack_into, unpack_from
 from time import perf_counter
 
+cimport cython
 cimport numpy as cnp
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -62,6 +63,8 @@ cdef end_calls():
 cdef enum:
     LINE = 64           # bytes
     LINES_FROM = 16384  # bytes of an array that begins with a cache line
+    LENT_FROM = 131072  # bytes of an array for which malloc might ask the system
+    KEPT_BYTES = 256 << 20
 
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
 cdef double GIL_WORK = 20000.0
@@ -208,6 +211,70 @@ cdef cnp.ndarray _empty(int ndim, int64_t *shape, int dtype, int flags):
     return a if order is None else a.transpose(order)
 
 
+# Memory of large arrays is used again: the system would take it back and fault in every page of the next array anew, which
+# takes longer than most kernels do. What is kept never makes the process larger than its arrays have been at once.
+cdef list _kept = []  # memory of arrays that are no more, the oldest first
+cdef Py_ssize_t _kept_bytes = 0, _lent_bytes = 0, _most_lent_bytes = 0
+
+
+cdef _keep_at_most(Py_ssize_t nbytes):
+    global _kept_bytes
+    while _kept_bytes > nbytes:
+        _kept_bytes -= cnp.PyArray_NBYTES(<cnp.ndarray> _kept[0])
+        del _kept[0]
+
+
+@cython.final
+@cython.no_gc
+cdef class Lent:
+    """The base of a large array; when the last view of the array is gone its memory is kept for the next."""
+    cdef cnp.ndarray memory
+
+    def __cinit__(self, cnp.npy_intp nbytes):
+        """Memory that was kept and fits to an eighth, the latest first, since it may be in a cache; or else new."""
+        global _kept_bytes, _lent_bytes, _most_lent_bytes
+        cdef Py_ssize_t i
+        cdef cnp.npy_intp size
+        for i in range(len(_kept) - 1, -1, -1):
+            size = cnp.PyArray_NBYTES(<cnp.ndarray> _kept[i])
+            if nbytes <= size <= nbytes + nbytes // 8:
+                _kept_bytes -= size
+                _lent_bytes += size
+                self.memory = _kept.pop(i)
+                return
+        self.memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
+        _lent_bytes += nbytes
+        _most_lent_bytes = max(_most_lent_bytes, _lent_bytes)
+        _keep_at_most(_most_lent_bytes - _lent_bytes)
+
+    def __dealloc__(self):
+        global _kept_bytes, _lent_bytes
+        if self.memory is None:  # there was none
+            return
+        cdef Py_ssize_t nbytes = cnp.PyArray_NBYTES(self.memory)
+        _lent_bytes -= nbytes
+        _kept_bytes += nbytes
+        _kept.append(self.memory)
+        _keep_at_most(KEPT_BYTES)
+
+
+def empty_cache():
+    """Give memory that nncore keeps for its next arrays, at most 256 MB, back to the system.
+
+    Arrays of 128 KB or more leave their memory to the next ones of about their size, so that a training loop does not ask the
+    system for it in every step. No more is kept than such arrays have taken at once.
+
+    Example:
+        >>> import nncore
+        >>> x = nncore.ones(1000, 1000)
+        >>> del x
+        >>> nncore.empty_cache()
+    """
+    global _most_lent_bytes
+    _keep_at_most(0)
+    _most_lent_bytes = _lent_bytes
+
+
 cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *dims, int type, cnp.npy_intp itemsize, bint lasting=False):
     """A new array in C order, which begins with a cache line if it is large or `lasting`. NumPy's begin 16 bytes into one, so
     that every register that is loaded from them spans two."""
@@ -218,11 +285,12 @@ cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *dims, int type, cnp.npy_intp 
     if not lasting and (nbytes < LINES_FROM or nn_capturing):  # a program has memory of its own
         return cnp.PyArray_EMPTY(ndim, dims, type, 0)
     nbytes += LINE
-    cdef cnp.ndarray memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
+    cdef object base = Lent(nbytes) if nbytes >= LENT_FROM else cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
+    cdef cnp.ndarray memory = (<Lent> base).memory if nbytes >= LENT_FROM else base
     cdef char *data = <char *> cnp.PyArray_DATA(memory)
     data += -<intptr_t> data & (LINE - 1)
     cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(ndim, dims, type, data)
-    cnp.set_array_base(a, memory)
+    cnp.set_array_base(a, base)
     return a
 
 

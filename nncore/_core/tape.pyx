@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from nncore._core.capture import constant
-from nncore._core.kernels import KERNELS, empty_like
+from nncore._core.kernels import KERNELS, Lent, empty_like
 
 cnp.import_array()
 
@@ -189,9 +189,11 @@ cdef bint _is_ours(cnp.ndarray a, Py_ssize_t references) noexcept:
     if not cnp.PyArray_ISWRITEABLE(a) or Py_REFCNT(<PyObject *> a) > references + of_capture:
         return False
     base = (<object> a).base
-    if base is None:
-        return True
-    return isinstance(base, cnp.ndarray) and base.base is None and Py_REFCNT(<PyObject *> base) <= 2 + of_capture_base
+    if isinstance(base, cnp.ndarray):
+        if Py_REFCNT(<PyObject *> base) > 2 + of_capture_base:
+            return False
+        base = base.base
+    return base is None or type(base) is Lent
 
 
 cdef _check_versions(Node node):
