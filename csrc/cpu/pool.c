@@ -20,18 +20,35 @@
 /* Computes `length` elements of each of outputs i .. i+count-1, which see `taps`. */
 typedef void (*row_part)(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length);
 
-/* Computes `vectors` registers of n elements each, from `element` on, of output i. */
-typedef void (*row_lanes)(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n);
+/* Elements from one register to the next that is computed with it, in what is read and in what is written. */
+typedef struct {
+    int64_t in, out;
+} apart;
+
+/* Computes `vectors` registers of n elements each, from `element` of output i on. */
+typedef void (*row_lanes)(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n,
+                          apart step);
 
 #define MOST_VECTORS 4 /* at once: what is known of a tap serves all of them */
 
-NN_INLINE void each_lane(row_lanes lanes, const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    for (const int64_t end = i + count; i < end; i++) {
+/* Registers of one output, or where it has few, of neighbouring outputs, which are `outputs` apart. */
+NN_INLINE void each_lane(row_lanes lanes, const void *row, int64_t i, int64_t count, nn_range taps, int64_t length,
+                         apart outputs) {
+    const apart lane = {NN_WIDTH, NN_WIDTH};
+    const int64_t end = i + count;
+    if (length < MOST_VECTORS * NN_WIDTH)
+        for (; i + MOST_VECTORS <= end; i += MOST_VECTORS) {
+            int64_t element = 0;
+            for (; element + NN_WIDTH <= length; element += NN_WIDTH)
+                lanes(row, i, taps, element, MOST_VECTORS, NN_WIDTH, outputs);
+            if (element < length) lanes(row, i, taps, element, MOST_VECTORS, length - element, outputs);
+        }
+    for (; i < end; i++) {
         int64_t element = 0;
         for (; element + MOST_VECTORS * NN_WIDTH <= length; element += MOST_VECTORS * NN_WIDTH)
-            lanes(row, i, taps, element, MOST_VECTORS, NN_WIDTH);
-        for (; element + NN_WIDTH <= length; element += NN_WIDTH) lanes(row, i, taps, element, 1, NN_WIDTH);
-        if (element < length) lanes(row, i, taps, element, 1, length - element);
+            lanes(row, i, taps, element, MOST_VECTORS, NN_WIDTH, lane);
+        for (; element + NN_WIDTH <= length; element += NN_WIDTH) lanes(row, i, taps, element, 1, NN_WIDTH, lane);
+        if (element < length) lanes(row, i, taps, element, 1, length - element, lane);
     }
 }
 
@@ -170,7 +187,8 @@ typedef struct {
     int64_t x_row, kernel_w, C; /* x_row: elements from row to row of the window */
 } max_row;
 
-NN_INLINE void max_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n) {
+NN_INLINE void max_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n,
+                         apart step) {
     const max_row *r = row;
     const int64_t first = first_element(&r->along, i, r->C) + element, x_tap = r->along.dilation * r->C;
     const real *line = r->x + first + r->rows.begin * r->x_row + taps.begin * x_tap;
@@ -179,7 +197,7 @@ NN_INLINE void max_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
     const bool empty = r->rows.begin >= r->rows.end || taps.begin >= taps.end; /* the window lies between all pixels */
     NN_UNROLL
     for (int v = 0; v < vectors; v++) {
-        best[v] = empty ? v_set1(-INFINITY) : row_load(line + v * NN_WIDTH, n);
+        best[v] = empty ? v_set1(-INFINITY) : row_load(line + v * step.in, n);
         index[v] = v_iset1((nn_int)(empty ? -1 : r->rows.begin * r->kernel_w + taps.begin));
     }
     for (int64_t kh = r->rows.begin; kh < r->rows.end; kh++, line += r->x_row) {
@@ -188,7 +206,7 @@ NN_INLINE void max_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
             const vec position = v_from_bits(v_iset1((nn_int)(kh * r->kernel_w + kw)));
             NN_UNROLL
             for (int v = 0; v < vectors; v++) {
-                const vec value = row_load(x + v * NN_WIDTH, n);
+                const vec value = row_load(x + v * step.in, n);
                 const vmask wins = v_and(v_not(v_le(value, best[v])), v_not(v_isnan(best[v])));
                 best[v] = v_select(wins, value, best[v]);
                 index[v] = v_bits(v_select(wins, position, v_from_bits(index[v])));
@@ -197,13 +215,14 @@ NN_INLINE void max_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
     }
     NN_UNROLL
     for (int v = 0; v < vectors; v++) {
-        row_store(r->y + i * r->C + element + v * NN_WIDTH, best[v], n);
-        store_index(r->index + i * r->C + element + v * NN_WIDTH, index[v], n);
+        row_store(r->y + i * r->C + element + v * step.out, best[v], n);
+        store_index(r->index + i * r->C + element + v * step.out, index[v], n);
     }
 }
 
 NN_INLINE void max_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    each_lane(max_lanes, row, i, count, taps, length);
+    const max_row *r = row;
+    each_lane(max_lanes, row, i, count, taps, length, (apart){r->along.step * r->C, r->C});
 }
 
 NN_DEFINE(max_pool2d_forward) {
@@ -235,11 +254,11 @@ typedef struct {
 } max_back;
 
 NN_INLINE void max_back_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors,
-                              int64_t n) {
+                              int64_t n, apart step) {
     const max_back *r = row;
     const row_back *t = &r->to;
-    const int64_t line_step = t->rows.taps.dilation * t->y_row, step = t->columns.taps.dilation * t->C;
-    int64_t line = first_element(&t->columns.outputs, i, t->C) + element + taps.begin * step + t->first * t->y_row +
+    const int64_t line_step = t->rows.taps.dilation * t->y_row, tap_step = t->columns.taps.dilation * t->C;
+    int64_t line = first_element(&t->columns.outputs, i, t->C) + element + taps.begin * tap_step + t->first * t->y_row +
                    t->inside.begin * line_step;
     int64_t line_position =
         nn_kernel_tap(&t->rows.taps, t->inside.begin) * r->kernel_w + nn_kernel_tap(&t->columns.taps, taps.begin);
@@ -250,21 +269,22 @@ NN_INLINE void max_back_lanes(const void *row, int64_t i, nn_range taps, int64_t
             const ivec here = v_iset1((nn_int)position);
             NN_UNROLL
             for (int v = 0; v < vectors; v++) {
-                const ivec won = load_index(r->index + at + v * NN_WIDTH, n) == here;
-                sum[v] += v_from_bits(v_bits(row_load(r->dy + at + v * NN_WIDTH, n)) & won);
+                const ivec won = load_index(r->index + at + v * step.in, n) == here;
+                sum[v] += v_from_bits(v_bits(row_load(r->dy + at + v * step.in, n)) & won);
             }
-            at += step;
+            at += tap_step;
             position -= t->columns.taps.step;
         }
         line += line_step;
         line_position -= t->rows.taps.step * r->kernel_w;
     }
     NN_UNROLL
-    for (int v = 0; v < vectors; v++) row_store(t->dx + i * t->dx_step + element + v * NN_WIDTH, sum[v], n);
+    for (int v = 0; v < vectors; v++) row_store(t->dx + i * t->dx_step + element + v * step.out, sum[v], n);
 }
 
 NN_INLINE void max_back_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    each_lane(max_back_lanes, row, i, count, taps, length);
+    const row_back *to = &((const max_back *)row)->to;
+    each_lane(max_back_lanes, row, i, count, taps, length, (apart){to->C, to->dx_step});
 }
 
 /* Windows side by side: every element of dx is of one window at most, and the windows are read once. */
@@ -347,7 +367,8 @@ typedef struct {
     bool count_include_pad;
 } avg_row;
 
-NN_INLINE void avg_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n) {
+NN_INLINE void avg_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n,
+                         apart step) {
     const avg_row *r = row;
     const real *line =
         r->x + first_element(&r->along, i, r->C) + element + r->rows.begin * r->x_row + taps.begin * r->C;
@@ -356,16 +377,17 @@ NN_INLINE void avg_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
         const real *x = line;
         for (int64_t kw = taps.begin; kw < taps.end; kw++, x += r->C) {
             NN_UNROLL
-            for (int v = 0; v < vectors; v++) sum[v] += row_load(x + v * NN_WIDTH, n);
+            for (int v = 0; v < vectors; v++) sum[v] += row_load(x + v * step.in, n);
         }
     }
     const vec divisor = v_set1((real)(r->counted_rows * counted(&r->along, i, taps, r->count_include_pad)));
     NN_UNROLL
-    for (int v = 0; v < vectors; v++) row_store(r->y + i * r->C + element + v * NN_WIDTH, sum[v] / divisor, n);
+    for (int v = 0; v < vectors; v++) row_store(r->y + i * r->C + element + v * step.out, sum[v] / divisor, n);
 }
 
 NN_INLINE void avg_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    each_lane(avg_lanes, row, i, count, taps, length);
+    const avg_row *r = row;
+    each_lane(avg_lanes, row, i, count, taps, length, (apart){r->along.step * r->C, r->C});
 }
 
 NN_DEFINE(avg_pool2d_forward) {
@@ -443,48 +465,47 @@ typedef struct {
 } avg_back;
 
 NN_INLINE void avg_back_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors,
-                              int64_t n) {
+                              int64_t n, apart step) {
     const avg_back *r = row;
     const row_back *t = &r->to;
-    const int64_t step = t->columns.taps.dilation * t->C;
-    const int64_t first = first_element(&t->columns.outputs, i, t->C) + element + taps.begin * step;
+    const int64_t tap_step = t->columns.taps.dilation * t->C;
+    const int64_t first = first_element(&t->columns.outputs, i, t->C) + element + taps.begin * tap_step;
     int64_t place = r->place;
     vec sum[MOST_VECTORS] = {{0}};
     for (int64_t tap = t->inside.begin; tap < t->inside.end; tap++) {
         const real *from = r->quotients + place * t->y_row + first;
-        for (int64_t k = taps.begin; k < taps.end; k++, from += step) {
+        for (int64_t k = taps.begin; k < taps.end; k++, from += tap_step) {
             NN_UNROLL
-            for (int v = 0; v < vectors; v++) sum[v] += row_load(from + v * NN_WIDTH, n);
+            for (int v = 0; v < vectors; v++) sum[v] += row_load(from + v * step.in, n);
         }
         place = place + 1 < r->lines ? place + 1 : 0;
     }
     NN_UNROLL
-    for (int v = 0; v < vectors; v++) row_store(t->dx + i * t->dx_step + element + v * NN_WIDTH, sum[v], n);
+    for (int v = 0; v < vectors; v++) row_store(t->dx + i * t->dx_step + element + v * step.out, sum[v], n);
 }
 
 /* The same from dy itself. */
-NN_INLINE void avg_back_dividing(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors,
-                                 int64_t n) {
-    const avg_back *r = row;
+static void divide_and_add(const avg_back *r, int64_t i, nn_range taps, int64_t element, int64_t n) {
     const row_back *t = &r->to;
     const real *dy = (const real *)r->divided->a->dy + r->image_line * t->y_row;
-    for (int v = 0; v < vectors; v++, element += NN_WIDTH) {
-        vec sum = v_set1(0);
-        for (int64_t tap = t->inside.begin; tap < t->inside.end; tap++)
-            for (int64_t k = taps.begin; k < taps.end; k++) {
-                const int64_t oh = t->first + tap * t->rows.taps.dilation;
-                const int64_t ow = t->columns.outputs.start + i + k * t->columns.taps.dilation;
-                sum += row_load(dy + oh * t->y_row + ow * t->C + element, n) / v_set1(divisor_of(r->divided, oh, ow));
-            }
-        row_store(t->dx + i * t->dx_step + element, sum, n);
-    }
+    vec sum = v_set1(0);
+    for (int64_t tap = t->inside.begin; tap < t->inside.end; tap++)
+        for (int64_t k = taps.begin; k < taps.end; k++) {
+            const int64_t oh = t->first + tap * t->rows.taps.dilation;
+            const int64_t ow = t->columns.outputs.start + i + k * t->columns.taps.dilation;
+            sum += row_load(dy + oh * t->y_row + ow * t->C + element, n) / v_set1(divisor_of(r->divided, oh, ow));
+        }
+    row_store(t->dx + i * t->dx_step + element, sum, n);
 }
 
 NN_INLINE void avg_back_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    if (((const avg_back *)row)->quotients)
-        each_lane(avg_back_lanes, row, i, count, taps, length);
+    const avg_back *r = row;
+    if (r->quotients)
+        each_lane(avg_back_lanes, row, i, count, taps, length, (apart){r->to.C, r->to.dx_step});
     else
-        each_lane(avg_back_dividing, row, i, count, taps, length);
+        for (const int64_t end = i + count; i < end; i++)
+            for (int64_t element = 0; element < length; element += NN_WIDTH)
+                divide_and_add(r, i, taps, element, length - element < NN_WIDTH ? length - element : NN_WIDTH);
 }
 
 NN_DEFINE(avg_pool2d_backward) {
