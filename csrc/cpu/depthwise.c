@@ -25,34 +25,47 @@ typedef struct {
     int64_t C;
 } filter;
 
-NN_INLINE void filter_store(const filter *f, const vec *sum, const int outputs, int64_t c, int64_t n, real *y,
-                            int64_t y_step) {
-    const vec bias = f->bias ? row_load(f->bias + c, n) : v_set1(0);
+NN_INLINE void filter_store(const filter *f, const vec *sum, const int count, const bool along, int64_t c, int64_t n,
+                            real *y, int64_t y_step) {
     NN_UNROLL
-    for (int k = 0; k < outputs; k++) row_store(y + k * y_step + c, f->bias ? sum[k] + bias : sum[k], n);
+    for (int k = 0; k < count; k++) {
+        const int64_t channel = along ? c : c + k * NN_WIDTH;
+        real *to = along ? y + k * y_step + c : y + channel;
+        row_store(to, f->bias ? sum[k] + row_load(f->bias + channel, n) : sum[k], n);
+    }
 }
 
-/* Outputs i .. i+outputs-1, all of which see `taps`, in channels c .. c+n-1; y points to the first. */
-NN_INLINE void filter_channels(const filter *f, const int outputs, int64_t i, nn_range taps, int64_t c, int64_t n,
-                               real *y, int64_t y_step) {
-    const int64_t x_step = f->along.step * f->C, tap_step = f->along.dilation * f->C;
+/* `count` registers of sums, all of which see `taps`: of channels c .. c+n-1 of outputs i, i+1, ... if `along`, or else
+ * of one output's channels c .. c+count*NN_WIDTH-1; y points to output i. */
+NN_INLINE void filter_registers(const filter *f, const int count, const bool along, int64_t i, nn_range taps, int64_t c,
+                                int64_t n, real *y, int64_t y_step) {
+    const int64_t x_step = along ? f->along.step * f->C : NN_WIDTH, tap_step = f->along.dilation * f->C;
     const int64_t first = (f->along.start + i * f->along.step + taps.begin * f->along.dilation) * f->C + c;
     vec sum[MOST_OUTPUTS] = {{0}};
     for (int64_t line = 0; line < f->lines; line++) {
         const real *x = f->x[line] + first, *weight = f->tap[line] + taps.begin * f->tap_step + c;
         for (int64_t tap = taps.begin; tap < taps.end; tap++, x += tap_step, weight += f->tap_step) {
-            const vec w = row_load(weight, n);
             NN_UNROLL
-            for (int k = 0; k < outputs; k++) sum[k] = v_fma(row_load(x + k * x_step, n), w, sum[k]);
+            for (int k = 0; k < count; k++) {
+                const vec w = row_load(along ? weight : weight + k * NN_WIDTH, n);
+                sum[k] = v_fma(row_load(x + k * x_step, n), w, sum[k]);
+            }
         }
     }
-    filter_store(f, sum, outputs, c, n, y, y_step);
+    filter_store(f, sum, count, along, c, n, y, y_step);
 }
 
 NN_INLINE void filter_outputs(const filter *f, const int outputs, int64_t i, nn_range taps, int64_t c, real *y,
                               int64_t y_step) {
-    for (; c + NN_WIDTH <= f->C; c += NN_WIDTH) filter_channels(f, outputs, i, taps, c, NN_WIDTH, y, y_step);
-    if (c < f->C) filter_channels(f, outputs, i, taps, c, f->C - c, y, y_step);
+    for (; c + NN_WIDTH <= f->C; c += NN_WIDTH) filter_registers(f, outputs, true, i, taps, c, NN_WIDTH, y, y_step);
+    if (c < f->C) filter_registers(f, outputs, true, i, taps, c, f->C - c, y, y_step);
+}
+
+static void filter_output(const filter *f, int64_t i, real *y) {
+    const nn_range taps = nn_taps_inside(&f->along, i);
+    int64_t c = 0;
+    for (; c + 4 * NN_WIDTH <= f->C; c += 4 * NN_WIDTH) filter_registers(f, 4, false, i, taps, c, NN_WIDTH, y, 0);
+    filter_outputs(f, 1, i, taps, c, y, 0);
 }
 
 /* The same for neighbouring taps, `taps` of them, all inside: every x is loaded once for all the taps it meets. */
@@ -76,7 +89,7 @@ NN_INLINE void slide(const filter *f, const int outputs, const int taps, const i
                 }
             }
         }
-        filter_store(f, sum, outputs, c, NN_WIDTH, y, y_step);
+        filter_store(f, sum, outputs, true, c, NN_WIDTH, y, y_step);
     }
     filter_outputs(f, outputs, i, (nn_range){0, taps}, c, y, y_step);
 }
@@ -100,10 +113,14 @@ NN_INLINE void filter_inside(const filter *f, const int outputs, int64_t i, real
 static void filter_row(const filter *f, int64_t outputs, real *y, int64_t y_step) {
     const nn_range inside = nn_outputs_inside(&f->along, outputs);
     int64_t i = 0;
-    for (; i < inside.begin; i++) filter_outputs(f, 1, i, nn_taps_inside(&f->along, i), 0, y + i * y_step, y_step);
+    for (; i < inside.begin; i++) filter_output(f, i, y + i * y_step);
     for (; i + 8 <= inside.end; i += 8) filter_inside(f, 8, i, y + i * y_step, y_step);
-    for (; i + 4 <= inside.end; i += 4) filter_inside(f, 4, i, y + i * y_step, y_step);
-    for (; i < outputs; i++) filter_outputs(f, 1, i, nn_taps_inside(&f->along, i), 0, y + i * y_step, y_step);
+    while (inside.end - inside.begin >= 4 && i < inside.end) { /* the last four, whatever of them is there already */
+        i = i + 4 <= inside.end ? i : inside.end - 4;
+        filter_inside(f, 4, i, y + i * y_step, y_step);
+        i += 4;
+    }
+    for (; i < outputs; i++) filter_output(f, i, y + i * y_step);
 }
 
 void NN_FN(depthwise_forward)(const nn_conv2d_forward_args *a, const nn_epilogue *after, const nn_team *team,
@@ -158,29 +175,46 @@ void NN_FN(depthwise_dx)(const nn_conv2d_backward_args *a, const nn_epilogue *af
 
 /* ---- dweight: the sums of all taps over a run of pixels -------------------------------------------------------- */
 
-/* A run of neighbouring outputs and what a block of taps sees of it. */
+/* A run of neighbouring outputs and what a block of taps sees of it; all taps of outputs `inside` lie in the image. */
 typedef struct {
     real *sum;      /* tap (0, 0); sum_row elements from row to row of the kernel */
-    const real *dy; /* of the first output */
-    const real *x;  /* its pixel under tap (0, 0) */
-    int64_t outputs, C, sum_row, x_row, x_tap, x_step;
+    const real *dy; /* of output 0 of the row */
+    const real *x;  /* of pixel 0 of the line under kernel row 0 */
+    nn_windows along;
+    nn_range outputs, inside;
+    int64_t C, sum_row, x_row;
 } run;
+
+/* Adds output `i` to the sums; not `whole`: of those taps alone that lie in the image. */
+NN_INLINE void run_add(const run *r, vec *sum, const int rows, const int cols, const bool whole, int64_t i, int64_t kh,
+                       int64_t kw, int64_t c, int64_t n) {
+    const nn_range taps = nn_taps_inside(&r->along, i);
+    const int64_t tap = r->along.dilation * r->C;
+    const int64_t at = kh * r->x_row + (r->along.start + i * r->along.step) * r->C + kw * tap + c;
+    const vec dy = row_load(r->dy + i * r->C + c, n);
+    NN_UNROLL
+    for (int j = 0; j < cols; j++) {
+        if (!whole && (kw + j < taps.begin || kw + j >= taps.end)) continue;
+        NN_UNROLL
+        for (int k = 0; k < rows; k++) {
+            vec *to = sum + k * cols + j;
+            *to = v_fma(row_load(r->x + at + k * r->x_row + j * tap, n), dy, *to);
+        }
+    }
+}
 
 /* sum[kh][kw] += x * dy in channels c .. c+n-1, for a block of taps whose sums stay in registers */
 NN_INLINE void run_block(const run *r, const int rows, const int cols, int64_t kh, int64_t kw, int64_t c, int64_t n) {
-    const real *dy = r->dy + c, *x = r->x + kh * r->x_row + kw * r->x_tap + c;
     real *at = r->sum + kh * r->sum_row + kw * r->C + c;
     vec sum[10];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++) sum[i * cols + j] = row_load(at + i * r->sum_row + j * r->C, n);
-    for (int64_t output = 0; output < r->outputs; output++, dy += r->C, x += r->x_step) {
-        const vec d = row_load(dy, n);
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < cols; j++)
-                sum[i * cols + j] = v_fma(row_load(x + i * r->x_row + j * r->x_tap, n), d, sum[i * cols + j]);
-    }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++) row_store(at + i * r->sum_row + j * r->C, sum[i * cols + j], n);
+    for (int k = 0; k < rows; k++)
+        for (int j = 0; j < cols; j++) sum[k * cols + j] = row_load(at + k * r->sum_row + j * r->C, n);
+    int64_t i = r->outputs.begin;
+    for (; i < r->inside.begin; i++) run_add(r, sum, rows, cols, false, i, kh, kw, c, n);
+    for (; i < r->inside.end; i++) run_add(r, sum, rows, cols, true, i, kh, kw, c, n);
+    for (; i < r->outputs.end; i++) run_add(r, sum, rows, cols, false, i, kh, kw, c, n);
+    for (int k = 0; k < rows; k++)
+        for (int j = 0; j < cols; j++) row_store(at + k * r->sum_row + j * r->C, sum[k * cols + j], n);
 }
 
 NN_INLINE void run_taps(const run *r, const int rows, const int cols, int64_t kh, int64_t kw) {
@@ -203,33 +237,34 @@ static void run_kernel(const run *r, int64_t KH, int64_t KW) {
     for (; kw < KW; kw++) run_columns(r, 8, 1, KH, kw);
 }
 
+NN_INLINE int64_t within(const nn_range *range, int64_t i) {
+    return i < range->begin ? range->begin : i > range->end ? range->end : i;
+}
+
 static void dweight_chunk(real *sum, const void *source, int64_t chunk, void *scratch) {
     (void)scratch;
     const nn_conv2d_backward_args *a = source;
     const nn_windows down = {-a->padding_h, a->stride_h, a->dilation_h, a->KH, a->H};
-    const nn_windows along = {-a->padding_w, a->stride_w, a->dilation_w, a->KW, a->W};
-    const nn_range inside = nn_outputs_inside(&along, a->OW);
     const int64_t pixels = a->N * a->OH * a->OW, row = a->W * a->C;
     const int64_t end = (chunk + 1) * NN_KC < pixels ? (chunk + 1) * NN_KC : pixels;
-    run r = {.C = a->C,
+    run r = {.along = {-a->padding_w, a->stride_w, a->dilation_w, a->KW, a->W},
+             .C = a->C,
              .sum_row = a->KW * a->C,
-             .x_row = a->dilation_h * row,
-             .x_tap = a->dilation_w * a->C,
-             .x_step = a->stride_w * a->C};
+             .x_row = a->dilation_h * row};
+    const nn_range inside = nn_outputs_inside(&r.along, a->OW);
     memset(sum, 0, (size_t)(a->KH * a->KW * a->C) * sizeof(real));
-    for (int64_t pixel = chunk * NN_KC; pixel < end; pixel += r.outputs) {
-        const int64_t n = pixel / (a->OH * a->OW), oh = pixel / a->OW % a->OH, ow = pixel % a->OW;
+    for (int64_t pixel = chunk * NN_KC, next; pixel < end; pixel = next) {
+        const int64_t line = pixel / a->OW, n = line / a->OH, oh = line % a->OH, first = line * a->OW;
         const nn_range rows = nn_taps_inside(&down, oh);
-        const bool all = ow >= inside.begin && ow < inside.end;
-        const nn_range cols = all ? (nn_range){0, a->KW} : nn_taps_inside(&along, ow);
-        r.outputs = !all ? 1 : inside.end - ow < end - pixel ? inside.end - ow : end - pixel;
-        if (rows.begin >= rows.end || cols.begin >= cols.end) continue;
-        r.sum = sum + (rows.begin * a->KW + cols.begin) * a->C;
-        r.dy = (const real *)a->dy + pixel * a->C;
+        next = first + a->OW < end ? first + a->OW : end;
+        if (rows.begin >= rows.end) continue;
+        r.outputs = (nn_range){pixel - first, next - first};
+        r.inside = (nn_range){within(&r.outputs, inside.begin), within(&r.outputs, inside.end)};
+        r.sum = sum + rows.begin * r.sum_row;
+        r.dy = (const real *)a->dy + first * a->C;
         const int64_t h = down.start + oh * down.step + rows.begin * down.dilation;
-        const int64_t w = along.start + ow * along.step + cols.begin * along.dilation;
-        r.x = (const real *)a->x + ((n * a->H + h) * a->W + w) * a->C;
-        run_kernel(&r, rows.end - rows.begin, cols.end - cols.begin);
+        r.x = (const real *)a->x + (n * a->H + h) * row;
+        run_kernel(&r, rows.end - rows.begin, a->KW);
     }
 }
 
