@@ -253,8 +253,8 @@ typedef struct {
     int64_t kernel_w;
 } max_back;
 
-NN_INLINE void max_back_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors,
-                              int64_t n, apart step) {
+NN_INLINE void max_back_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n,
+                              apart step) {
     const max_back *r = row;
     const row_back *t = &r->to;
     const int64_t line_step = t->rows.taps.dilation * t->y_row, tap_step = t->columns.taps.dilation * t->C;
@@ -464,8 +464,8 @@ typedef struct {
     int64_t image_line;   /* the image's first line */
 } avg_back;
 
-NN_INLINE void avg_back_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors,
-                              int64_t n, apart step) {
+NN_INLINE void avg_back_lanes(const void *row, int64_t i, nn_range taps, int64_t element, const int vectors, int64_t n,
+                              apart step) {
     const avg_back *r = row;
     const row_back *t = &r->to;
     const int64_t tap_step = t->columns.taps.dilation * t->C;
