@@ -12,6 +12,9 @@
 #include "row.h"
 #include "window.h"
 
+/* Where the block of `width` channels that should begin at c does: the last repeats some of the one before. */
+NN_INLINE int64_t block_at(int64_t C, int64_t c, const int64_t width) { return c + width <= C ? c : C - width; }
+
 /* ---- y and dx: a row of outputs, each a sum over taps --------------------------------------------------------- */
 #define MOST_OUTPUTS 8 /* at once: their sums stay in registers */
 
@@ -55,24 +58,26 @@ NN_INLINE void filter_registers(const filter *f, const int count, const bool alo
     filter_store(f, sum, count, along, c, n, y, y_step);
 }
 
-NN_INLINE void filter_outputs(const filter *f, const int outputs, int64_t i, nn_range taps, int64_t c, real *y,
-                              int64_t y_step) {
-    for (; c + NN_WIDTH <= f->C; c += NN_WIDTH) filter_registers(f, outputs, true, i, taps, c, NN_WIDTH, y, y_step);
-    if (c < f->C) filter_registers(f, outputs, true, i, taps, c, f->C - c, y, y_step);
+NN_INLINE void filter_outputs(const filter *f, const int outputs, int64_t i, nn_range taps, real *y, int64_t y_step) {
+    if (f->C < NN_WIDTH) filter_registers(f, outputs, true, i, taps, 0, f->C, y, y_step);
+    for (int64_t c = 0; c < f->C && f->C >= NN_WIDTH; c += NN_WIDTH)
+        filter_registers(f, outputs, true, i, taps, block_at(f->C, c, NN_WIDTH), NN_WIDTH, y, y_step);
 }
 
 static void filter_output(const filter *f, int64_t i, real *y) {
     const nn_range taps = nn_taps_inside(&f->along, i);
-    int64_t c = 0;
-    for (; c + 4 * NN_WIDTH <= f->C; c += 4 * NN_WIDTH) filter_registers(f, 4, false, i, taps, c, NN_WIDTH, y, 0);
-    filter_outputs(f, 1, i, taps, c, y, 0);
+    const int64_t width = 4 * NN_WIDTH;
+    if (f->C < width) filter_outputs(f, 1, i, taps, y, 0);
+    for (int64_t c = 0; c < f->C && f->C >= width; c += width)
+        filter_registers(f, 4, false, i, taps, block_at(f->C, c, width), NN_WIDTH, y, 0);
 }
 
-/* The same for neighbouring taps, `taps` of them, all inside: every x is loaded once for all the taps it meets. */
+/* The same for neighbouring taps, `taps` of them, all inside, and a register of channels or more: every x is loaded
+ * once for all the taps it meets. */
 NN_INLINE void slide(const filter *f, const int outputs, const int taps, const int step, int64_t i, real *y,
                      int64_t y_step) {
-    int64_t c = 0;
-    for (; c + NN_WIDTH <= f->C; c += NN_WIDTH) {
+    for (int64_t next = 0; next < f->C; next += NN_WIDTH) {
+        const int64_t c = block_at(f->C, next, NN_WIDTH);
         vec sum[MOST_OUTPUTS] = {{0}};
         for (int64_t line = 0; line < f->lines; line++) {
             const real *x = f->x[line] + (f->along.start + i * step) * f->C + c, *weight = f->tap[line] + c;
@@ -91,13 +96,12 @@ NN_INLINE void slide(const filter *f, const int outputs, const int taps, const i
         }
         filter_store(f, sum, outputs, true, c, NN_WIDTH, y, y_step);
     }
-    filter_outputs(f, outputs, i, (nn_range){0, taps}, c, y, y_step);
 }
 
 /* Outputs with all taps inside. */
 NN_INLINE void filter_inside(const filter *f, const int outputs, int64_t i, real *y, int64_t y_step) {
     const nn_windows *w = &f->along;
-    const bool dense = w->dilation == 1;
+    const bool dense = w->dilation == 1 && f->C >= NN_WIDTH;
     if (dense && w->taps == 3 && w->step == 1)
         slide(f, outputs, 3, 1, i, y, y_step);
     else if (dense && w->taps == 3 && w->step == 2)
@@ -107,7 +111,7 @@ NN_INLINE void filter_inside(const filter *f, const int outputs, int64_t i, real
     else if (dense && w->taps == 5 && w->step == 2)
         slide(f, outputs, 5, 2, i, y, y_step);
     else
-        filter_outputs(f, outputs, i, (nn_range){0, w->taps}, 0, y, y_step);
+        filter_outputs(f, outputs, i, (nn_range){0, w->taps}, y, y_step);
 }
 
 static void filter_row(const filter *f, int64_t outputs, real *y, int64_t y_step) {
@@ -203,24 +207,30 @@ NN_INLINE void run_add(const run *r, vec *sum, const int rows, const int cols, c
     }
 }
 
-/* sum[kh][kw] += x * dy in channels c .. c+n-1, for a block of taps whose sums stay in registers */
-NN_INLINE void run_block(const run *r, const int rows, const int cols, int64_t kh, int64_t kw, int64_t c, int64_t n) {
+/* sum[kh][kw] += x * dy in n channels from c on, but for the first `done`, for taps whose sums stay in registers */
+NN_INLINE void run_block(const run *r, const int rows, const int cols, int64_t kh, int64_t kw, int64_t c, int64_t n,
+                         int64_t done) {
     real *at = r->sum + kh * r->sum_row + kw * r->C + c;
     vec sum[10];
     for (int k = 0; k < rows; k++)
         for (int j = 0; j < cols; j++) sum[k * cols + j] = row_load(at + k * r->sum_row + j * r->C, n);
-    int64_t i = r->outputs.begin;
-    for (; i < r->inside.begin; i++) run_add(r, sum, rows, cols, false, i, kh, kw, c, n);
-    for (; i < r->inside.end; i++) run_add(r, sum, rows, cols, true, i, kh, kw, c, n);
-    for (; i < r->outputs.end; i++) run_add(r, sum, rows, cols, false, i, kh, kw, c, n);
+    for (int64_t i = r->outputs.begin; i < r->outputs.end; i++) {
+        for (; i >= r->inside.begin && i < r->inside.end; i++) run_add(r, sum, rows, cols, true, i, kh, kw, c, n);
+        if (i < r->outputs.end) run_add(r, sum, rows, cols, false, i, kh, kw, c, n);
+    }
     for (int k = 0; k < rows; k++)
-        for (int j = 0; j < cols; j++) row_store(at + k * r->sum_row + j * r->C, sum[k * cols + j], n);
+        for (int j = 0; j < cols; j++) {
+            real *to = at + k * r->sum_row + j * r->C;
+            row_store(to, v_select(v_first(done), row_load(to, n), sum[k * cols + j]), n);
+        }
 }
 
 NN_INLINE void run_taps(const run *r, const int rows, const int cols, int64_t kh, int64_t kw) {
-    int64_t c = 0;
-    for (; c + NN_WIDTH <= r->C; c += NN_WIDTH) run_block(r, rows, cols, kh, kw, c, NN_WIDTH);
-    if (c < r->C) run_block(r, rows, cols, kh, kw, c, r->C - c);
+    if (r->C < NN_WIDTH) run_block(r, rows, cols, kh, kw, 0, r->C, 0);
+    for (int64_t next = 0; next < r->C && r->C >= NN_WIDTH; next += NN_WIDTH) {
+        const int64_t c = block_at(r->C, next, NN_WIDTH);
+        run_block(r, rows, cols, kh, kw, c, NN_WIDTH, next - c);
+    }
 }
 
 /* All rows of the kernel, `cols` of its columns; `block` rows at a time, as many as registers are there for. */

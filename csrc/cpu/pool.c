@@ -220,9 +220,9 @@ NN_INLINE void max_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
     }
 }
 
-NN_INLINE void max_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    const max_row *r = row;
-    each_lane(max_lanes, row, i, count, taps, length, (apart){r->along.step * r->C, r->C});
+static void max_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
+    const max_row r = *(const max_row *)row; /* a copy stays in registers, whatever is stored */
+    each_lane(max_lanes, &r, i, count, taps, length, (apart){r.along.step * r.C, r.C});
 }
 
 NN_DEFINE(max_pool2d_forward) {
@@ -385,9 +385,9 @@ NN_INLINE void avg_lanes(const void *row, int64_t i, nn_range taps, int64_t elem
     for (int v = 0; v < vectors; v++) row_store(r->y + i * r->C + element + v * step.out, sum[v] / divisor, n);
 }
 
-NN_INLINE void avg_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
-    const avg_row *r = row;
-    each_lane(avg_lanes, row, i, count, taps, length, (apart){r->along.step * r->C, r->C});
+static void avg_part(const void *row, int64_t i, int64_t count, nn_range taps, int64_t length) {
+    const avg_row r = *(const avg_row *)row;
+    each_lane(avg_lanes, &r, i, count, taps, length, (apart){r.along.step * r.C, r.C});
 }
 
 NN_DEFINE(avg_pool2d_forward) {
@@ -485,7 +485,7 @@ NN_INLINE void avg_back_lanes(const void *row, int64_t i, nn_range taps, int64_t
 }
 
 /* The same from dy itself. */
-static void divide_and_add(const avg_back *r, int64_t i, nn_range taps, int64_t element, int64_t n) {
+NN_INLINE void divide_and_add(const avg_back *r, int64_t i, nn_range taps, int64_t element, int64_t n) {
     const row_back *t = &r->to;
     const real *dy = (const real *)r->divided->a->dy + r->image_line * t->y_row;
     vec sum = v_set1(0);
