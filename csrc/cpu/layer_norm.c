@@ -18,7 +18,6 @@
 typedef struct {
     const real *x, *dy, *weight, *bias;
     real *out, *mean, *rstd; /* of the block's first row on */
-    real *mean_g, *mean_g_xhat;
     int64_t cols;
 } norm_rows;
 
@@ -34,9 +33,16 @@ NN_INLINE vec squared_deviation(const void *rows, int64_t row, int64_t i, int64_
     return sum + d * d;
 }
 
-NN_INLINE void normalise(const void *rows, int64_t row, int64_t i, int64_t n) {
-    const norm_rows *r = rows;
-    vec v = deviation(r, row, i, n) * r->rstd[row];
+/* A row of the block, what is one number for all of it in registers: a store might change memory. */
+typedef struct {
+    const norm_rows *all;
+    vec mean, rstd, mean_g, mean_g_xhat;
+} norm_row;
+
+NN_INLINE void normalise(const void *one, int64_t row, int64_t i, int64_t n) {
+    const norm_row *o = one;
+    const norm_rows *r = o->all;
+    vec v = (row_load(r->x + row * r->cols + i, n) - o->mean) * o->rstd;
     if (r->weight) v *= row_load(r->weight + i, n);
     if (r->bias) v += row_load(r->bias + i, n);
     row_store(r->out + row * r->cols + i, v, n);
@@ -61,7 +67,9 @@ static void forward(const nn_layer_norm_forward_args *a, const nn_team *team, in
         }
         row_sums(r.rstd, squared_deviation, &r, count, a->cols);
         for (int64_t i = 0; i < count; i++) r.rstd[i] = 1 / V_LIBM(sqrt)(r.rstd[i] / cols + (real)a->eps);
-        for (int64_t i = 0; i < count; i++) row_each(normalise, &r, i, a->cols);
+        for (int64_t i = 0; i < count; i++)
+            row_each(normalise, &(norm_row){.all = &r, .mean = v_set1(r.mean[i]), .rstd = v_set1(r.rstd[i])}, i,
+                     a->cols);
     }
 }
 
@@ -96,16 +104,18 @@ NN_INLINE vec add_g_xhat(const void *rows, int64_t row, int64_t i, int64_t n, ve
     return sum + row_gradient(rows, row, i, n) * row_xhat(rows, row, i, n);
 }
 
-NN_INLINE void store_dx(const void *rows, int64_t row, int64_t i, int64_t n) {
-    const norm_rows *r = rows;
-    const vec centred = row_gradient(r, row, i, n) - r->mean_g[row] - row_xhat(r, row, i, n) * r->mean_g_xhat[row];
-    row_store(r->out + row * r->cols + i, centred * r->rstd[row], n);
+NN_INLINE void store_dx(const void *one, int64_t row, int64_t i, int64_t n) {
+    const norm_row *o = one;
+    const norm_rows *r = o->all;
+    const vec xhat = (row_load(r->x + row * r->cols + i, n) - o->mean) * o->rstd;
+    const vec centred = row_gradient(r, row, i, n) - o->mean_g - xhat * o->mean_g_xhat;
+    row_store(r->out + row * r->cols + i, centred * o->rstd, n);
 }
 
 static void dx_rows(const nn_layer_norm_backward_args *a, int64_t row, int64_t end) {
     const real cols = (real)a->cols;
     real zeros[ROW_BLOCK] = {0}, mean_g[ROW_BLOCK] = {0}, mean_g_xhat[ROW_BLOCK];
-    norm_rows r = {.weight = a->weight, .cols = a->cols, .mean_g = mean_g, .mean_g_xhat = mean_g_xhat};
+    norm_rows r = {.weight = a->weight, .cols = a->cols};
     for (int64_t count; row < end; row += count) {
         r.x = (const real *)a->x + row * a->cols;
         r.dy = (const real *)a->dy + row * a->cols;
@@ -113,13 +123,13 @@ static void dx_rows(const nn_layer_norm_backward_args *a, int64_t row, int64_t e
         r.mean = a->mean ? (real *)a->mean + row : zeros;
         r.rstd = (real *)a->rstd + row;
         count = norm_block(a->cols, end - row);
-        if (a->mean) row_sums(r.mean_g, add_g, &r, count, a->cols);
-        row_sums(r.mean_g_xhat, add_g_xhat, &r, count, a->cols);
+        if (a->mean) row_sums(mean_g, add_g, &r, count, a->cols);
+        row_sums(mean_g_xhat, add_g_xhat, &r, count, a->cols);
         for (int64_t i = 0; i < count; i++) {
-            r.mean_g[i] /= cols;
-            r.mean_g_xhat[i] /= cols;
+            const norm_row one = {&r, v_set1(r.mean[i]), v_set1(r.rstd[i]), v_set1(mean_g[i] / cols),
+                                  v_set1(mean_g_xhat[i] / cols)};
+            row_each(store_dx, &one, i, a->cols);
         }
-        for (int64_t i = 0; i < count; i++) row_each(store_dx, &r, i, a->cols);
     }
 }
 

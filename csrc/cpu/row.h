@@ -25,10 +25,8 @@ NN_INLINE void row_store(real *y, vec value, int64_t n) {
         v_store_n(y, value, n);
 }
 
-NN_INLINE void row_fold(row_step step, const void *rows, int64_t row, int64_t begin, int64_t end, vec lanes[NN_REGS]) {
-    int64_t i = begin;
-    for (; i + NN_LANES <= end; i += NN_LANES)
-        for (int r = 0; r < NN_REGS; r++) lanes[r] = step(rows, row, i + r * NN_WIDTH, NN_WIDTH, lanes[r]);
+/* Folds elements i .. end-1, fewer than NN_LANES. */
+NN_INLINE void row_fold_rest(row_step step, const void *rows, int64_t row, int64_t i, int64_t end, vec lanes[NN_REGS]) {
     if (i == end) return;
     for (int r = 0; r < NN_REGS; r++) {
         const int64_t left = end - i - r * NN_WIDTH;
@@ -37,6 +35,13 @@ NN_INLINE void row_fold(row_step step, const void *rows, int64_t row, int64_t be
         else if (left > 0)
             lanes[r] = v_select(v_first(left), step(rows, row, i + r * NN_WIDTH, left, lanes[r]), lanes[r]);
     }
+}
+
+NN_INLINE void row_fold(row_step step, const void *rows, int64_t row, int64_t begin, int64_t end, vec lanes[NN_REGS]) {
+    int64_t i = begin;
+    for (; i + NN_LANES <= end; i += NN_LANES)
+        for (int r = 0; r < NN_REGS; r++) lanes[r] = step(rows, row, i + r * NN_WIDTH, NN_WIDTH, lanes[r]);
+    row_fold_rest(step, rows, row, i, end, lanes);
 }
 
 NN_INLINE void row_each(row_action action, const void *rows, int64_t row, int64_t n) {
@@ -88,24 +93,44 @@ NN_INLINE real row_chunk_sum(row_step step, const void *rows, int64_t row, int64
 
 /* The sum that `step` makes of a row of n elements. */
 NN_INLINE real row_sum(row_step step, const void *rows, int64_t row, int64_t n) {
-    if (n <= NN_CHUNK) return row_chunk_sum(step, rows, row, 0, n);
     row_pairwise sums;
     sums.count = 0;
-    for (int64_t begin = 0; begin < n; begin += NN_CHUNK) {
+    int64_t begin = 0;
+    do { /* once for an empty row */
         const int64_t end = begin + NN_CHUNK < n ? begin + NN_CHUNK : n;
         row_pairwise_push(&sums, row_chunk_sum(step, rows, row, begin, end));
-    }
+        begin += NN_CHUNK;
+    } while (begin < n);
     return row_pairwise_total(&sums);
+}
+
+#define ROWS_TOGETHER                                                                                                  \
+    (4 / NN_REGS) /* additions to one sum wait for each other, those to the sums of several rows do not */
+
+/* lanes[k] = row_chunk_lanes(step, rows, row + k, 0, n) */
+NN_INLINE void row_lanes_together(vec lanes[ROWS_TOGETHER], row_step step, const void *rows, int64_t row, int64_t n) {
+    vec sums[ROWS_TOGETHER][NN_REGS] = {{{0}}};
+    const int64_t whole = n - n % NN_LANES;
+    for (int64_t i = 0; i < whole; i += NN_LANES)
+        for (int r = 0; r < NN_REGS; r++)
+            for (int k = 0; k < ROWS_TOGETHER; k++)
+                sums[k][r] = step(rows, row + k, i + r * NN_WIDTH, NN_WIDTH, sums[k][r]);
+    for (int k = 0; k < ROWS_TOGETHER; k++) {
+        row_fold_rest(step, rows, row + k, whole, n, sums[k]);
+        lanes[k] = row_join(row_add, sums[k]);
+    }
 }
 
 /* sums[row] = row_sum(step, rows, row, n) for rows 0 .. count-1 */
 NN_INLINE void row_sums(real *sums, row_step step, const void *rows, int64_t count, int64_t n) {
     int64_t row = 0;
-    for (; n <= NN_CHUNK && row + NN_WIDTH <= count; row += NN_WIDTH) {
-        vec lanes[NN_WIDTH];
-        for (int k = 0; k < NN_WIDTH; k++) lanes[k] = row_chunk_lanes(step, rows, row + k, 0, n);
-        v_store(sums + row, v_trees(row_add, lanes));
+    vec lanes[NN_WIDTH]; /* of the last rows */
+    for (; n <= NN_CHUNK && row + ROWS_TOGETHER <= count; row += ROWS_TOGETHER) {
+        const int64_t at = row % NN_WIDTH, next = row + ROWS_TOGETHER;
+        row_lanes_together(lanes + at, step, rows, row, n);
+        if (next % NN_WIDTH == 0) v_store(sums + next - NN_WIDTH, v_trees(row_add, lanes));
     }
+    for (int64_t i = row - row % NN_WIDTH; i < row; i++) sums[i] = v_tree(row_add, lanes[i % NN_WIDTH]);
     for (; row < count; row++) sums[row] = row_sum(step, rows, row, n);
 }
 
