@@ -215,6 +215,18 @@ def test_no_more_is_kept_than_there_has_been_at_once(nothing_kept):
         tracemalloc.stop()
 
 
+@linux
+def test_what_is_kept_makes_way_when_there_is_no_other_memory():
+    code = r"""
+import resource
+nncore.ones(9000, 9000)  # 324 MB at once: no reason to keep less than 72 MB
+nncore.ones(4243, 4243)
+in_use = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text()).group(1)) << 10
+resource.setrlimit(resource.RLIMIT_AS, (in_use + (8 << 20), resource.RLIM_INFINITY))
+print(int(nncore.ones(3000, 3000).sum().item()))"""
+    assert in_child(code) == [9_000_000]
+
+
 def test_a_leaf_adopts_a_large_gradient(nothing_kept):
     dy = nncore.ones(400, 400)
 

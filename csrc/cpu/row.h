@@ -104,8 +104,8 @@ NN_INLINE real row_sum(row_step step, const void *rows, int64_t row, int64_t n) 
     return row_pairwise_total(&sums);
 }
 
-#define ROWS_TOGETHER                                                                                                  \
-    (4 / NN_REGS) /* additions to one sum wait for each other, those to the sums of several rows do not */
+/* Additions to one sum wait for each other, those to the sums of several rows do not. */
+#define ROWS_TOGETHER (4 / NN_REGS)
 
 /* lanes[k] = row_chunk_lanes(step, rows, row + k, 0, n) */
 NN_INLINE void row_lanes_together(vec lanes[ROWS_TOGETHER], row_step step, const void *rows, int64_t row, int64_t n) {

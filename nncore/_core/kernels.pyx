@@ -219,7 +219,7 @@ cdef Py_ssize_t _kept_bytes = 0, _lent_bytes = 0, _most_lent_bytes = 0
 
 cdef _keep_at_most(Py_ssize_t nbytes):
     global _kept_bytes
-    while _kept_bytes > nbytes:
+    while _kept_bytes > max(nbytes, 0):
         _kept_bytes -= cnp.PyArray_NBYTES(<cnp.ndarray> _kept[0])
         del _kept[0]
 
@@ -242,10 +242,14 @@ cdef class Lent:
                 _lent_bytes += size
                 self.memory = _kept.pop(i)
                 return
-        self.memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
+        _keep_at_most(_most_lent_bytes - _lent_bytes - nbytes)
+        try:
+            self.memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
+        except MemoryError:
+            _keep_at_most(0)
+            self.memory = cnp.PyArray_EMPTY(1, &nbytes, cnp.NPY_UINT8, 0)
         _lent_bytes += nbytes
         _most_lent_bytes = max(_most_lent_bytes, _lent_bytes)
-        _keep_at_most(_most_lent_bytes - _lent_bytes)
 
     def __dealloc__(self):
         global _kept_bytes, _lent_bytes
