@@ -63,7 +63,7 @@ cdef end_calls():
 cdef enum:
     LINE = 64           # bytes
     LINES_FROM = 16384  # bytes of an array that begins with a cache line
-    LENT_FROM = 131072  # bytes of an array for which malloc might ask the system
+    LENT_FROM = 1 << 20  # bytes of an array whose pages cost more than its place in a list
     KEPT_BYTES = 256 << 20
 
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
@@ -265,7 +265,7 @@ cdef class Lent:
 def empty_cache():
     """Give memory that nncore keeps for its next arrays, at most 256 MB, back to the system.
 
-    Arrays of 128 KB or more leave their memory to the next ones of about their size, so that a training loop does not ask the
+    Arrays of 1 MB or more leave their memory to the next ones of about their size, so that a training loop does not ask the
     system for it in every step. No more is kept than such arrays have taken at once.
 
     Example:
