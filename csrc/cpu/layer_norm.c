@@ -33,6 +33,10 @@ NN_INLINE vec squared_deviation(const void *rows, int64_t row, int64_t i, int64_
     return sum + d * d;
 }
 
+NN_INLINE vec xhat_of(const norm_rows *r, int64_t row, int64_t i, int64_t n, vec mean, vec rstd) {
+    return (row_load(r->x + row * r->cols + i, n) - mean) * rstd;
+}
+
 /* A row of the block, what is one number for all of it in registers: a store might change memory. */
 typedef struct {
     const norm_rows *all;
@@ -42,7 +46,7 @@ typedef struct {
 NN_INLINE void normalise(const void *one, int64_t row, int64_t i, int64_t n) {
     const norm_row *o = one;
     const norm_rows *r = o->all;
-    vec v = (row_load(r->x + row * r->cols + i, n) - o->mean) * o->rstd;
+    vec v = xhat_of(r, row, i, n, o->mean, o->rstd);
     if (r->weight) v *= row_load(r->weight + i, n);
     if (r->bias) v += row_load(r->bias + i, n);
     row_store(r->out + row * r->cols + i, v, n);
@@ -93,21 +97,18 @@ NN_INLINE vec row_gradient(const norm_rows *r, int64_t row, int64_t i, int64_t n
     return r->weight ? dy * row_load(r->weight + i, n) : dy;
 }
 
-NN_INLINE vec row_xhat(const norm_rows *r, int64_t row, int64_t i, int64_t n) {
-    return deviation(r, row, i, n) * r->rstd[row];
-}
-
 NN_INLINE vec add_g(const void *rows, int64_t row, int64_t i, int64_t n, vec sum) {
     return sum + row_gradient(rows, row, i, n);
 }
 NN_INLINE vec add_g_xhat(const void *rows, int64_t row, int64_t i, int64_t n, vec sum) {
-    return sum + row_gradient(rows, row, i, n) * row_xhat(rows, row, i, n);
+    const norm_rows *r = rows;
+    return sum + row_gradient(r, row, i, n) * xhat_of(r, row, i, n, v_set1(r->mean[row]), v_set1(r->rstd[row]));
 }
 
 NN_INLINE void store_dx(const void *one, int64_t row, int64_t i, int64_t n) {
     const norm_row *o = one;
     const norm_rows *r = o->all;
-    const vec xhat = (row_load(r->x + row * r->cols + i, n) - o->mean) * o->rstd;
+    const vec xhat = xhat_of(r, row, i, n, o->mean, o->rstd);
     const vec centred = row_gradient(r, row, i, n) - o->mean_g - xhat * o->mean_g_xhat;
     row_store(r->out + row * r->cols + i, centred * o->rstd, n);
 }

@@ -63,7 +63,7 @@ cdef end_calls():
 cdef enum:
     LINE = 64           # bytes
     LINES_FROM = 16384  # bytes of an array that begins with a cache line
-    LENT_FROM = 1 << 20  # bytes of an array whose pages cost more than its place in a list
+    LENT_FROM = 1 << 20  # bytes of an array whose memory is kept: smaller pieces would pin malloc's heap
     KEPT_BYTES = 256 << 20
 
 # Below this work (see kernels.def) a kernel is done before another thread could use the GIL.
