@@ -296,13 +296,14 @@ def assert_in_registers(compiled, machine="x86_64", objdump="objdump", rows=6):
 
 @pytest.mark.skipif(not (shutil.which("gcc") and shutil.which("objdump")), reason="no gcc and objdump")
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 instructions")
+@pytest.mark.parametrize("source", ["gemm", "convolve"])
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
-def test_the_tile_stays_in_registers(isa, dtype, tmp_path):
+def test_the_tile_stays_in_registers(isa, dtype, source, tmp_path):
     build = runpy.run_path(ROOT / "csrc/compilations.py")
     macros = [f"-DNN_ISA={isa}", f"-DNN_DTYPE={dtype}"]
     folders = [f"-I{ROOT / folder}" for folder in build["INCLUDE"]]
-    compiled = tmp_path / "gemm.o"
+    compiled = tmp_path / f"{source}.o"
     command = [
         "gcc",
         *build["C_FLAGS"],
@@ -310,7 +311,7 @@ def test_the_tile_stays_in_registers(isa, dtype, tmp_path):
         *macros,
         *folders,
         "-c",
-        ROOT / "csrc/cpu/gemm.c",
+        ROOT / f"csrc/cpu/{source}.c",
         "-o",
         compiled,
     ]

@@ -155,7 +155,7 @@ void NN_FN(convolve)(const nn_convolution *c, const nn_team *team, int rank) {
     end *= p->PW;
     lines l;
     segment segments[NN_KC];
-    tile_args t = {.a_column = 1};
+    tile_args t = {0};
     for (int64_t next; first < end; first = next) {
         next = K > 0 ? lay_lines(&l, p, first, end, room, ROOM) : first;
         const bool in_lines = next > first;
@@ -214,8 +214,7 @@ void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, con
     const int64_t run = run_size(p, patches_inside(p) ? p->pixel : p->C);
     const bool in_pairs = run >= 3 && run <= NN_MR / 2 && run == p->KW * p->C && p->KH > 1;
     const bool in_lines = count > 0 && (run >= 8 || in_pairs) && lines_fit(p, smaller(rows, NN_KC), ROOM);
-    tile_args t = {
-        .a_row = 1, .segments = segments, .count = 1, .b = panel, .c_row = c->d_row, .first = chunk == first};
+    tile_args t = {.segments = segments, .count = 1, .b = panel, .c_row = c->d_row, .first = chunk == first};
     if (in_lines) {
         lay_lines(&l, p, begin, end, room, ROOM);
         t.count = l.count;
@@ -253,7 +252,7 @@ void NN_FN(correlate)(const nn_correlation *c, int64_t chunk, int64_t first, con
                     t.a = room + start + in_run - position;
                 }
                 t.c = c->d + (start + in_run) * c->d_row + j * NN_NR;
-                tiles[smaller(of.height, run_end - in_run)][t.columns > NN_WIDTH](&t);
+                weight_tiles[smaller(of.height, run_end - in_run)][t.columns > NN_WIDTH](&t);
             }
         }
     }

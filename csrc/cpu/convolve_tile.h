@@ -13,9 +13,9 @@ typedef struct {
 } segment;
 
 typedef struct {
-    const real *a; /* element (i, k) of a segment is a[offset + i * a_row + k * a_column] */
+    const real *a; /* element (i, k) of a segment is a[offset + i * a_row + k * a_column], where one of the two is 1 */
     int64_t a_row, a_column;
-    int64_t lower; /* not 0: the second half of the rows begins so far from the first */
+    int64_t lower; /* of neighbours, if not 0: the second half of the rows begins so far from the first */
     const segment *segments;
     int count;
     const real *b; /* rows of NN_NR, the segments' one after the other */
@@ -47,10 +47,11 @@ NN_INLINE void store_tile(const tile_args *t, vec c[NN_MR][TILE_VECS], const int
     }
 }
 
-/* `rows` x `vecs` registers of C. Two pointers into A keep the addresses of its rows in general registers. */
-NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs) {
+/* `rows` x `vecs` registers of C. Two pointers into A keep the addresses of its rows in general registers. Where the
+ * rows are neighbours, every second element is an operand of its products, as in the packed tile of gemm. */
+NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs, const bool neighbours) {
     const int half = (rows + 1) / 2;
-    const int64_t a_row = t->a_row, a_column = t->a_column;
+    const int64_t a_row = neighbours ? 1 : t->a_row, a_column = neighbours ? t->a_column : 1;
     const real *b = t->b;
     vec c[NN_MR][TILE_VECS];
     NN_UNROLL
@@ -62,14 +63,19 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs)
         }
     }
     for (const segment *s = t->segments, *end = s + t->count; s < end; s++) {
-        const real *upper = t->a + s->offset, *lower = upper + (t->lower ? t->lower : half * a_row);
+        const real *upper = t->a + s->offset, *lower = upper + (neighbours && t->lower ? t->lower : half * a_row);
         for (int64_t k = s->length; k > 0; k--) {
             vec row[TILE_VECS];
             NN_UNROLL
             for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
             NN_UNROLL
             for (int i = 0; i < rows; i++) {
-                const vec element = v_set1(i < half ? upper[i * a_row] : lower[(i - half) * a_row]);
+                const real *half_row = i < half ? upper : lower;
+                const vec element = v_set1(half_row[i % half * a_row]);
+                if (V_PAIRS && vecs == 2 && (neighbours ? i % 2 : i % half == 0)) {
+                    v_fma_pair(half_row + i % half * a_row, row, c[i]);
+                    continue;
+                }
                 NN_UNROLL
                 for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
             }
@@ -85,12 +91,17 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs)
 }
 
 #define X(rows)                                                                                                        \
-    static void tile_##rows##_narrow(const tile_args *t) { convolve_tile(t, rows, 1); }                                \
-    static void tile_##rows(const tile_args *t) { convolve_tile(t, rows, TILE_VECS); }
+    static void tile_##rows##_narrow(const tile_args *t) { convolve_tile(t, rows, 1, false); }                         \
+    static void tile_##rows(const tile_args *t) { convolve_tile(t, rows, TILE_VECS, false); }                          \
+    static void tile_##rows##_weight_narrow(const tile_args *t) { convolve_tile(t, rows, 1, true); }                   \
+    static void tile_##rows##_weight(const tile_args *t) { convolve_tile(t, rows, TILE_VECS, true); }
 NN_TILE_HEIGHTS(X)
 #undef X
 #define X(rows) {tile_##rows##_narrow, tile_##rows},
 static void (*const tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, NN_TILE_HEIGHTS(X)};
+#undef X
+#define X(rows) {tile_##rows##_weight_narrow, tile_##rows##_weight},
+static void (*const weight_tiles[NN_MR + 1][2])(const tile_args *) = {{NULL, NULL}, NN_TILE_HEIGHTS(X)};
 #undef X
 
 #endif

@@ -59,10 +59,13 @@ static void store_edge(const tile_args *t, const real *tile, int rows, int vecs)
 }
 
 /* `rows` x `vecs` registers of C; `alone` where there are no other rows, what it needs of A then is in L1. Three
- * pointers into A keep the addresses of its rows in general registers. */
-NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs, const bool alone) {
+ * pointers into A keep the addresses of its rows in general registers. Of `packed` A one is enough, so that every
+ * second element can be an operand of its products: a tile is 46 instructions for 28 of them, not 53, which counts
+ * where two threads of a core decode in turn. */
+NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs, const bool alone, const bool packed) {
     const int third = (rows + 2) / 3;
-    const int64_t a_row = t->a_row, a_column = t->a_column, b_row = t->b_row, c_row = t->c_row;
+    const int64_t a_row = packed ? 1 : t->a_row, a_column = packed ? NN_MR : t->a_column;
+    const int64_t b_row = t->b_row, c_row = t->c_row;
     const real *upper = t->a, *middle = upper + third * a_row, *lower = middle + third * a_row, *b = t->b;
     vec c[NN_MR][TILE_VECS];
     NN_UNROLL
@@ -87,14 +90,16 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs, con
             NN_UNROLL
             for (int i = 0; i < rows; i++) {
                 const real *third_row = i < third ? upper : i < 2 * third ? middle : lower;
-                const vec element = v_set1(third_row[i % third * a_row]);
+                const vec element = v_set1(packed ? upper[i] : third_row[i % third * a_row]);
+                if (V_PAIRS && vecs == 2 && (packed ? i % 2 : i % third == 0)) {
+                    v_fma_pair(packed ? upper + i : third_row, row, c[i]);
+                    continue;
+                }
                 NN_UNROLL
                 for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
             }
-            if (alone)
-                __builtin_prefetch(next + next_pair, 0, 2);
-            else
-                __builtin_prefetch(upper + 16 * NN_MR); /* A in panels: the row of 16 k from now */
+            if (alone) __builtin_prefetch(next + next_pair, 0, 2);
+            if (packed) __builtin_prefetch(upper + 16 * NN_MR); /* the row of 16 k from now */
             __builtin_prefetch(next, 0, 2);
             next += next_step;
             upper += a_column;
@@ -135,13 +140,16 @@ NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs, con
 }
 
 #define X(rows)                                                                                                        \
-    static void tile_##rows##_narrow(const tile_args *t) { gemm_tile(t, rows, 1, false); }                             \
-    static void tile_##rows(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, false); }                              \
-    static void tile_##rows##_alone(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, true); }
+    static void tile_##rows##_narrow(const tile_args *t) { gemm_tile(t, rows, 1, false, false); }                      \
+    static void tile_##rows(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, false, false); }                       \
+    static void tile_##rows##_packed(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, false, true); }               \
+    static void tile_##rows##_alone(const tile_args *t) { gemm_tile(t, rows, TILE_VECS, true, false); }
 NN_TILE_HEIGHTS(X)
 #undef X
-#define X(rows) {tile_##rows##_narrow, tile_##rows, tile_##rows##_alone},
-static void (*const tiles[NN_MR + 1][3])(const tile_args *) = {{NULL, NULL, NULL}, NN_TILE_HEIGHTS(X)};
+enum { NARROW, WIDE, PACKED, ALONE, KINDS };
+#define X(rows)                                                                                                        \
+    {tile_##rows##_narrow, tile_##rows, tile_##rows##_packed, NN_BYTES == 64 ? tile_##rows##_alone : tile_##rows},
+static void (*const tiles[NN_MR + 1][KINDS])(const tile_args *) = {{NULL}, NN_TILE_HEIGHTS(X)};
 #undef X
 
 /* ---- packing a strided matrix ------------------------------------------------------------------------------ */
@@ -217,14 +225,14 @@ static void pack_slabs(const packer *p, real *panels, int64_t first, int64_t n, 
     }
 }
 
-/* Whether an operand is packed, of which each element is read `reads` times: not where it stays in the cache as it
- * lies. Rows along k are fetched ahead by the processor, but a multiple of 4 KB apart they share one set of L1; across
- * k, every row of a panel is a line of its own, and what L2 does not hold is not read twice. */
-static bool worth_packing(int64_t k_stride, int64_t stride, int64_t elements, int64_t reads) {
+/* Whether an operand is packed, of which each element is read `reads` times: for A along k, where that costs less than
+ * the packed tile saves. Across k, not where it stays in the cache as it lies: every row of a panel is a line of its
+ * own, and what L2 does not hold is not read twice. */
+static bool worth_packing(int64_t k_stride, int64_t elements, int64_t reads) {
     const int64_t bytes = elements * (int64_t)sizeof(real);
-    if (k_stride != 1 && bytes > 512 << 10) return reads > 1;
-    if (k_stride == 1 && stride * (int64_t)sizeof(real) % 4096 == 0) return reads > 8;
-    return reads > 5 && bytes > (k_stride == 1 ? 256 << 10 : 32 << 10);
+    if (k_stride == 1) return reads > 7;
+    if (bytes > 512 << 10) return reads > 1;
+    return reads > 5 && bytes > 32 << 10;
 }
 
 /* Of the next panel of B, the first tile fetches half of the lines, the second the others. */
@@ -302,18 +310,20 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
     const nn_matrix *a = g->a, *b = g->b;
     const int64_t depth = smaller(NN_KC, g->K - k);
     const int64_t panels = (columns + NN_NR - 1) / NN_NR, row_tiles = (rows + NN_MR - 1) / NN_MR;
-    const bool pack_a = g->pack_a || worth_packing(a->column_stride, a->row_stride, rows * depth, panels);
-    const bool pack_b = !g->panels && (g->pack_b || b->column_stride != 1 ||
-                                       worth_packing(b->row_stride, 1, columns * depth, row_tiles));
+    /* Few rows wait for B. Two RUNs of it fit into L2 where registers are that wide. */
+    const bool in_place = !g->pack_b && !g->panels;
+    const bool runs = in_place && b->column_stride == 1 && columns >= RUN && row_tiles <= 5 && NN_BYTES == 64;
+    const bool alone = runs && row_tiles == 1;
+    const bool pack_a = g->pack_a || (!alone && worth_packing(a->column_stride, rows * depth, panels));
+    const bool pack_b =
+        !g->panels && (g->pack_b || b->column_stride != 1 || worth_packing(b->row_stride, columns * depth, row_tiles));
     const packer a_packer =
         g->pack_a ? (packer){g->pack_a, g->a, NN_KC, NN_MR} : matrix_packer(pack_matrix_a, a, a->column_stride, NN_MR);
     const packer b_packer = g->pack_b || g->panels ? (packer){g->pack_b, g->b, NN_KC, NN_NR}
                                                    : matrix_packer(pack_matrix_b, b, b->row_stride, NN_NR);
     const int64_t height = (rows + row_tiles - 1) / row_tiles;
-    /* Few rows wait for B. Two RUNs of it fit into L2 where registers are that wide. */
-    const bool in_place = !g->pack_b && !g->panels;
-    const bool runs = in_place && b->column_stride == 1 && columns >= RUN && row_tiles <= 5 && NN_BYTES == 64;
     const bool last = k + depth == g->K;
+    const int kind = alone ? ALONE : pack_a ? PACKED : WIDE;
     tile_args t = {.c_row = g->row_stride, .depth = depth, .first = k == 0 && !g->add};
 
     if (pack_a) pack_slabs(&a_packer, panels_a, row, rows, height, k, depth);
@@ -351,7 +361,7 @@ static void multiply_chunk(const nn_gemm *g, int64_t row, int64_t rows, int64_t 
             else
                 fetch_below(&t, tile_rows, rows - i);
             if (last && g->after) fetch_epilogue(g->after, &t, tile_rows);
-            tiles[tile_rows][t.columns <= NN_WIDTH ? 0 : runs && row_tiles == 1 ? 2 : 1](&t);
+            tiles[tile_rows][t.columns <= NN_WIDTH ? NARROW : kind](&t);
             if (last && g->after) nn_finish_rows(g->after, t.c, tile_rows, t.columns, g->row_stride, at);
         }
     }
