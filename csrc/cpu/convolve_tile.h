@@ -47,10 +47,29 @@ NN_INLINE void store_tile(const tile_args *t, vec c[NN_MR][TILE_VECS], const int
     }
 }
 
-/* `rows` x `vecs` registers of C. Two pointers into A keep the addresses of its rows in general registers. Where the
- * rows are neighbours, every second element is an operand of its products, as in the packed tile of gemm. */
+/* One inner index. Element i of A is at[i / per][i % per * a_row + k]; where one register names it, it is an operand of
+ * its products, as in the packed tile of gemm. */
+NN_INLINE void multiply(vec c[NN_MR][TILE_VECS], const real *const *at, const int per, int64_t a_row, const int k,
+                        const real *b, const int rows, const int vecs) {
+    vec row[TILE_VECS];
+    NN_UNROLL
+    for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
+    NN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        const vec element = v_set1(at[i / per][i % per * a_row + k]);
+        if (V_PAIRS && vecs == 2 && (per > 2 ? i % 2 : i % per == 0)) {
+            v_fma_pair(at[i / per] + i % per * a_row + k, row, c[i]);
+            continue;
+        }
+        NN_UNROLL
+        for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
+    }
+}
+
+/* `rows` x `vecs` registers of C. Rows that are `neighbours` have two pointers into A, others one for two of them. */
 NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs, const bool neighbours) {
-    const int half = (rows + 1) / 2;
+    const int per = neighbours ? (rows + 1) / 2 : 2, pointers = (rows + per - 1) / per;
+    const int step = V_PAIRS && !neighbours && rows > NN_MR / 2 ? 2 : 1; /* to move seven pointers less often */
     const int64_t a_row = neighbours ? 1 : t->a_row, a_column = neighbours ? t->a_column : 1;
     const real *b = t->b;
     vec c[NN_MR][TILE_VECS];
@@ -63,24 +82,22 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs,
         }
     }
     for (const segment *s = t->segments, *end = s + t->count; s < end; s++) {
-        const real *upper = t->a + s->offset, *lower = upper + (neighbours && t->lower ? t->lower : half * a_row);
-        for (int64_t k = s->length; k > 0; k--) {
-            vec row[TILE_VECS];
+        const real *at[(NN_MR + 1) / 2];
+        NN_UNROLL
+        for (int i = 0; i < pointers; i++)
+            at[i] = t->a + s->offset + i * (neighbours && t->lower ? t->lower : per * a_row);
+        int64_t k = s->length;
+        for (; k >= step; k -= step, b += step * NN_NR) {
             NN_UNROLL
-            for (int j = 0; j < vecs; j++) row[j] = v_load(b + j * NN_WIDTH);
+            for (int n = 0; n < step; n++) multiply(c, at, per, a_row, n, b + n * NN_NR, rows, vecs);
             NN_UNROLL
-            for (int i = 0; i < rows; i++) {
-                const real *half_row = i < half ? upper : lower;
-                const vec element = v_set1(half_row[i % half * a_row]);
-                if (V_PAIRS && vecs == 2 && (neighbours ? i % 2 : i % half == 0)) {
-                    v_fma_pair(half_row + i % half * a_row, row, c[i]);
-                    continue;
-                }
-                NN_UNROLL
-                for (int j = 0; j < vecs; j++) c[i][j] = v_fma(element, row[j], c[i][j]);
+            for (int i = 0; i < pointers; i++) {
+                at[i] += step * a_column;
+                NN_KEEP(at[i]);
             }
-            upper += a_column;
-            lower += a_column;
+        }
+        if (step > 1 && k) {
+            multiply(c, at, per, a_row, 0, b, rows, vecs);
             b += NN_NR;
         }
     }

@@ -41,6 +41,8 @@ typedef NN_PASTE(NN_CTYPE_, NN_DTYPE) real;
 #else
 #define NN_UNROLL _Pragma("GCC unroll 32")
 #endif
+/* keeps a pointer in a register of its own, where the compiler would compute it from another */
+#define NN_KEEP(pointer) __asm__("" : "+r"(pointer))
 
 /* Opens the definition of a kernel: NN_DEFINE(relu_forward) { const nn_relu_forward_args *a = args; ... } */
 #define NN_DEFINE(name) void NN_FN(name)(const void *args, const nn_team *team, int rank)
