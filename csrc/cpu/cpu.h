@@ -41,8 +41,8 @@ typedef NN_PASTE(NN_CTYPE_, NN_DTYPE) real;
 #else
 #define NN_UNROLL _Pragma("GCC unroll 32")
 #endif
-/* keeps a pointer in a register of its own, where the compiler would compute it from another */
-#define NN_KEEP(pointer) __asm__("" : "+r"(pointer))
+/* keeps a number or pointer in a register of its own, where the compiler would derive it or split a loop over it */
+#define NN_KEEP(value) __asm__("" : "+r"(value))
 
 /* Opens the definition of a kernel: NN_DEFINE(relu_forward) { const nn_relu_forward_args *a = args; ... } */
 #define NN_DEFINE(name) void NN_FN(name)(const void *args, const nn_team *team, int rank)
@@ -51,6 +51,16 @@ typedef NN_PASTE(NN_CTYPE_, NN_DTYPE) real;
 #define NN_KC 256                         /* inner indices per chunk of a GEMM-like sum */
 #define NN_LANES (64 / (int)sizeof(real)) /* virtual lanes of a reduction: one cache line */
 #define NN_CHUNK 4096                     /* elements per chunk of a reduction along a contiguous axis */
+
+/* Arrays of at least `from` elements, which come from memory, are fetched 2 KB ahead: the processor's own prefetcher
+ * begins again at every page. So many elements, else 0. */
+NN_INLINE int64_t nn_ahead(int64_t n, int64_t from) { return n >= from ? 2048 / (int64_t)sizeof(real) : 0; }
+/* Asks for that inside a loop, and does not make two loops of it. */
+#define NN_FAR(ahead)                                                                                                  \
+    ({                                                                                                                 \
+        NN_KEEP(ahead);                                                                                                \
+        __builtin_expect((ahead) != 0, 0);                                                                             \
+    })
 
 #define FLOAT_ROW(name) void NN_FN(name)(const void *args, const nn_team *team, int rank);
 #define NN_KERNEL(types, name, check, work, doc, ...) FLOAT_ROW(name)

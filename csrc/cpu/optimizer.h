@@ -9,7 +9,7 @@
 /* Updates elements i .. i+n-1, n <= NN_WIDTH, of the arrays `lists` points to. */
 typedef void (*update)(const void *step, real *const *arrays, int64_t i, int64_t n);
 
-/* FETCHED_FROM: elements of a parameter that comes from memory, and is fetched ahead of the processor's prefetcher. */
+/* FETCHED_FROM: elements of a parameter that comes from memory. */
 enum { MAX_LISTS = 5, FETCHED_FROM = 1 << 17 };
 
 /* Updates this rank's share: `lists` are the lists of one call, absent ones NULL. */
@@ -22,10 +22,10 @@ NN_INLINE void update_all(update one, const void *step, void *const *const lists
         const int64_t last = end - first < sizes[k] ? end - first : sizes[k];
         real *arrays[MAX_LISTS];
         for (int list = 0; list < MAX_LISTS; list++) arrays[list] = lists[list] ? lists[list][k] : NULL;
-        const bool far = sizes[k] >= FETCHED_FROM;
+        const int64_t ahead = nn_ahead(sizes[k], FETCHED_FROM);
         for (; i + NN_WIDTH <= last; i += NN_WIDTH) {
-            for (int list = 0; far && list < MAX_LISTS; list++)
-                if (arrays[list]) __builtin_prefetch(arrays[list] + i + 32 * NN_WIDTH, 1);
+            for (int list = 0; ahead && list < MAX_LISTS; list++)
+                if (arrays[list]) __builtin_prefetch(arrays[list] + i + ahead, 1);
             one(step, arrays, i, NN_WIDTH);
         }
         if (i < last) one(step, arrays, i, last - i);

@@ -12,11 +12,20 @@
 typedef vec (*formula)(const void *args, vec x);
 typedef vec (*loss_formula)(const void *args, vec x, vec target);
 
+enum { FETCHED_FROM = 1 << 20 };
+
 /* y = f(x) */
 NN_INLINE void apply(formula f, const void *args, real *y, const real *x, int64_t n, const nn_team *team, int rank) {
     int64_t i, end;
     nn_share(n, NN_CHUNK, team, rank, &i, &end);
-    for (; i + NN_WIDTH <= end; i += NN_WIDTH) v_store(y + i, f(args, v_load(x + i)));
+    int64_t ahead = nn_ahead(n, FETCHED_FROM);
+    for (; i + NN_WIDTH <= end; i += NN_WIDTH) {
+        if (NN_FAR(ahead)) {
+            __builtin_prefetch(x + i + ahead);
+            __builtin_prefetch(y + i + ahead, 1);
+        }
+        v_store(y + i, f(args, v_load(x + i)));
+    }
     const int64_t left = end - i;
     if (left > 0) v_store_n(y + i, f(args, v_load_n(x + i, left)), left);
 }
@@ -26,7 +35,15 @@ NN_INLINE void apply_grad(formula f, const void *args, real *dx, const real *dy,
                           const nn_team *team, int rank) {
     int64_t i, end;
     nn_share(n, NN_CHUNK, team, rank, &i, &end);
-    for (; i + NN_WIDTH <= end; i += NN_WIDTH) v_store(dx + i, v_load(dy + i) * f(args, v_load(saved + i)));
+    int64_t ahead = nn_ahead(n, FETCHED_FROM);
+    for (; i + NN_WIDTH <= end; i += NN_WIDTH) {
+        if (NN_FAR(ahead)) {
+            __builtin_prefetch(dy + i + ahead);
+            __builtin_prefetch(saved + i + ahead);
+            __builtin_prefetch(dx + i + ahead, 1);
+        }
+        v_store(dx + i, v_load(dy + i) * f(args, v_load(saved + i)));
+    }
     const int64_t left = end - i;
     if (left > 0) v_store_n(dx + i, v_load_n(dy + i, left) * f(args, v_load_n(saved + i, left)), left);
 }

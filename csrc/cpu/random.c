@@ -24,7 +24,8 @@ enum {
     BATCH = 256,          /* positions drawn at a time, a multiple of GROUP */
     GROUP = 2 * NN_LANES, /* positions that are made normal together */
     DRAW_BITS = 8 * (int)sizeof(nn_uint),
-    NORMAL = 2 /* the streams of the normal distribution: 2 and 3 */
+    NORMAL = 2, /* the streams of the normal distribution: 2 and 3 */
+    FETCHED_FROM = 1 << 20
 };
 
 typedef struct {
@@ -126,9 +127,14 @@ NN_DEFINE(dropout) {
     draws buffer;
     int64_t begin, end;
     nn_share(a.n, BATCH, team, rank, &begin, &end);
+    const int64_t ahead = nn_ahead(a.n, FETCHED_FROM);
     while (begin < end) {
         const uint64_t position = (uint64_t)(a.offset + begin);
         const int64_t n = batch_size(position, 8, end - begin);
+        for (int64_t i = begin + ahead; ahead && i < begin + ahead + n; i += NN_LANES) {
+            __builtin_prefetch((const real *)a.x + i);
+            __builtin_prefetch((real *)a.y + i, 1);
+        }
         const uint16_t *drawn = draw(buffer.bytes, sizeof(uint16_t), DROPOUT, a.seed, position, n);
         const real *x = (const real *)a.x + begin;
         real *y = (real *)a.y + begin;
