@@ -43,10 +43,9 @@ def machine():
     }
 
 
-def commit():
-    """The commit that was measured, with + if the working tree differs from it; "" outside a repository."""
+def commit(root=Path(__file__).parent.parent):
+    """The commit of a checkout, here the one that is measured, with + if its files differ from it; "" outside a repository."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        root = Path(__file__).parent.parent
         command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+"]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     return ""

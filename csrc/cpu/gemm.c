@@ -60,7 +60,7 @@ static void store_edge(const tile_args *t, const real *tile, int rows, int vecs)
 
 /* `rows` x `vecs` registers of C; `alone` where there are no other rows, what it needs of A then is in L1. Three
  * pointers into A keep the addresses of its rows in general registers. Of `packed` A one is enough, so that every
- * second element can be an operand of its products: a tile is 46 instructions for 28 of them, not 53, which counts
+ * second element can be an operand of its products: a loop is 44 instructions for 28 of them, not 53, which counts
  * where two threads of a core decode in turn. */
 NN_INLINE void gemm_tile(const tile_args *t, const int rows, const int vecs, const bool alone, const bool packed) {
     const int third = (rows + 2) / 3;
