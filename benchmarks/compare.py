@@ -42,6 +42,8 @@ def serve():
     from benchmarks import peers
     from nncore.bench import sample
 
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rows = {(family, row[0]): row for family, row in chosen()}
     current, run = None, None
     with peers.threads(1):
@@ -128,6 +130,7 @@ def as_markdown(report):
 
 
 def main(arguments=None):
+    import nncore
     from benchmarks.run import about, commit, write
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__.splitlines()[0])
@@ -139,10 +142,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     options.peers, options.samples = (), options.turns
 
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     report = {**about(options), "before": commit(options.before), "turns": options.turns, "rows": []}
-    before, after = Build(options.before.resolve()), Build(ROOT)
+    before, after = Build(options.before.resolve()), Build(Path(nncore.__file__).parent.parent)
     try:
         for family, row in chosen(options.family, options.only):
             report["rows"].append(compare(before, after, family, row[0], options.turns))

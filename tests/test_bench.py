@@ -1,5 +1,6 @@
 """The timer, the check before it, the short table, and the report of the long form."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,20 @@ def test_threads_and_epochs_are_compared(monkeypatch, tmp_path):
     text = tiny_steps(monkeypatch, tmp_path, "", threads="2")
     assert "| step, 3 x 4 | " in text
     assert "| epoch | " in text
+
+
+@in_checkout
+def test_two_builds_take_turns(monkeypatch, tmp_path):
+    """Here a build and itself."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import compare
+
+    built = str(Path(bench.__file__).parent.parent)
+    compare.main([built, "--family", "^products$", "--only", "^3[12]³ NN$", "--turns", "2", "--out", str(tmp_path)])
+    report = json.loads((tmp_path / "compare.json").read_text())
+    assert [row["name"] for row in report["rows"]] == ["32³ NN", "31³ NN"]
+    assert all(0 < row["quartiles"][0] <= row["quartiles"][1] for row in report["rows"])
+    assert "| products | 31³ NN | " in (tmp_path / "compare.md").read_text()
 
 
 @in_checkout
