@@ -81,8 +81,8 @@ class Build:
 
     def close(self):
         """Ends the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        with self.process:  # closes its pipes, and waits
+            pass
 
 
 def compare(before, after, family, name, turns):
