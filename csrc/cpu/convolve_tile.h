@@ -93,7 +93,7 @@ NN_INLINE void convolve_tile(const tile_args *t, const int rows, const int vecs,
             NN_UNROLL
             for (int i = 0; i < pointers; i++) {
                 at[i] += step * a_column;
-                if (step > 1) NN_KEEP(at[i]);
+                if (NN_BYTES > 16) NN_KEEP(at[i]); /* NEON would keep the first on the stack */
             }
         }
         if (step > 1 && k) {
